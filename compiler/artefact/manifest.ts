@@ -1,0 +1,100 @@
+/** Builds `manifest.json` (runtime/manifest.ts) from what the compile made. */
+import { createHash } from "node:crypto";
+import { createRequire } from "node:module";
+import type { EmittedCode, Target, TargetVariant } from "../../targets/target.ts";
+import { manifestFormat, manifestVersion, type Manifest, type PackedTensor } from "../../runtime/manifest.ts";
+import type { ImportedModel, ModelFiles } from "../import/model.ts";
+import { roundUp } from "../numeric/quantize.ts";
+import { defaultKv, type CompileOptions } from "../options.ts";
+import type { PackedConstant } from "../plan/constants.ts";
+import type { WeightPlace } from "../plan/plan.ts";
+import type { Program } from "../plan/program.ts";
+import { required } from "../errors.ts";
+import type { WrittenPart } from "./weight-file.ts";
+
+/** lfmc's own version: of the package.json nearest above, which is the project's from source and from dist alike. */
+export const packageVersion: string = readVersion();
+
+function readVersion(): string {
+  const load = createRequire(import.meta.url);
+  for (const path of ["../../package.json", "../../../package.json"]) {
+    try {
+      const json: unknown = load(path);
+      if (typeof json === "object" && json !== null && "version" in json && typeof json.version === "string") return json.version;
+    } catch {
+      continue;
+    }
+  }
+  return "0.0.0";
+}
+
+export interface ManifestInput {
+  readonly model: ImportedModel;
+  readonly options: CompileOptions;
+  readonly program: Program;
+  readonly target: Target;
+  readonly weights: ReadonlyMap<string, WeightPlace>;
+  readonly region: { readonly parts: readonly WrittenPart[]; readonly bytes: number; readonly sha256: string };
+  readonly constants: readonly PackedConstant[];
+  readonly files: Readonly<Record<keyof ModelFiles, string | null>>;
+  readonly code: readonly { readonly variant: TargetVariant; readonly code: EmittedCode }[];
+}
+
+export function buildManifest(input: ManifestInput): Manifest {
+  const { model, options, program, target, weights, region, constants, files, code } = input;
+  const { memory, limits } = program;
+  const { config } = model;
+  const quant = options.quant ?? "q4_0";
+  const kv = options.kv ?? defaultKv(quant);
+  const bytes = roundUp(memory.bytes, target.memory.page);
+  const { rows, scratch, logits, state } = memory;
+  return {
+    format: manifestFormat,
+    version: manifestVersion,
+    lfmc: packageVersion,
+    name: options.name ?? model.name,
+    target: target.name,
+    model: {
+      type: config.type,
+      vocabSize: config.vocabSize,
+      hiddenSize: config.hiddenSize,
+      layers: config.layers.length,
+      parameters: model.graph.constants.reduce((sum, { sources }) => sum + sources.reduce((count, source) => count + elements(source), 0), 0),
+      hash: modelHash(region.sha256, program, kv),
+    },
+    limits,
+    memory: { bytes, pages: bytes / target.memory.page, weights: memory.weights, state, rows, logits, scratch },
+    variants: code.map(({ variant, code: { path, binary } }) => ({
+      name: variant.name,
+      module: path,
+      features: variant.features,
+      threads: variant.threads,
+      bytes: binary.length,
+      sha256: sha256(binary),
+    })),
+    weights: region.parts,
+    tensors: constants.map((constant) => packedTensor(constant, weights)),
+    quantization: { weights: quant, activations: quant === "f32" ? "f32" : "q8", kv },
+    sampling: model.sampling,
+    tokens: model.tokens,
+    files: { tokenizer: files.tokenizer, tokenizerConfig: files.tokenizerConfig, chatTemplate: files.chatTemplate },
+  };
+}
+
+function elements({ count, shape }: { readonly count: number; readonly shape: readonly number[] }): number {
+  return count * (shape.at(-1) ?? 1);
+}
+
+function packedTensor({ name, sources, encoding, shape }: PackedConstant, weights: ReadonlyMap<string, WeightPlace>): PackedTensor {
+  const { offset, bytes } = required(weights.get(name), `packed ${name}`);
+  return { name, sources: sources.map(({ tensor }) => tensor), encoding, shape, offset, bytes };
+}
+
+/** What makes two artefacts give the same bits and hold sessions alike: the packed weights and the layout of a session's state. */
+function modelHash(weights: string, { limits, memory }: Program, kv: string): string {
+  return sha256(JSON.stringify({ weights, kv, context: limits.context, rewind: limits.rewind, slotBytes: memory.state.slotBytes }));
+}
+
+function sha256(data: Uint8Array | string): string {
+  return createHash("sha256").update(data).digest("hex");
+}

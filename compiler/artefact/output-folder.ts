@@ -1,0 +1,40 @@
+/**
+ * Writes an artefact aside and moves it into place when it is whole: a compile that fails leaves nothing, and never half of a folder.
+ */
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { LfmcError } from "../errors.ts";
+
+/** Runs `write` on an empty folder beside `output`, then puts that folder in `output`'s place. Throws io/exists before writing. */
+export async function writeAside(output: string, write: (folder: string) => Promise<void>): Promise<void> {
+  const target = resolve(output);
+  await checkReplaceable(target);
+  await mkdir(dirname(target), { recursive: true });
+  const aside = join(dirname(target), `.${basename(target)}.${process.pid}.partial`);
+  await rm(aside, { recursive: true, force: true });
+  await mkdir(aside);
+  try {
+    await write(aside);
+    await rm(target, { recursive: true, force: true });
+    await rename(aside, target);
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Only an empty folder or an earlier artefact may be replaced: a slip in `-o` must not cost a user's files. */
+async function checkReplaceable(target: string): Promise<void> {
+  const names = await readdir(target).catch((cause: unknown) => {
+    if (isMissing(cause)) return [];
+    throw new LfmcError("io/exists", "is not a folder", { subject: target, hint: "choose another folder with -o", cause });
+  });
+  if (names.length === 0) return;
+  const manifest = await readFile(join(target, "manifest.json"), "utf8").catch(() => "");
+  if (manifest.includes('"lfmc-artefact"')) return;
+  throw new LfmcError("io/exists", "exists and is no lfmc artefact", { subject: target, hint: "choose an empty or new folder with -o" });
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}

@@ -1,0 +1,74 @@
+/**
+ * Every way in which lfmc refuses its input. An error names its subject (a tensor, a flag, a file), states the fact and says
+ * how to go on. A fault of lfmc itself is another class: `InternalError`, thrown by `internal` and `assertNever`.
+ */
+
+/** Codes are `area/fact`; scripts may rely on them, so they are never renamed. */
+export type ErrorCode =
+  | "usage/flag"
+  | "usage/argument"
+  | "io/missing"
+  | "io/exists"
+  | "io/unreadable"
+  | "config/invalid"
+  | "config/unsupported"
+  | "weights/missing"
+  | "weights/unexpected"
+  | "weights/shape"
+  | "weights/value"
+  | "safetensors/header"
+  | "safetensors/tensor"
+  | "safetensors/index"
+  | "plan/memory"
+  | "plan/unsupported"
+  | "artefact/invalid"
+  | "artefact/mismatch"
+  | "graph/invalid"
+  | "graph/syntax"
+  | "kernel/invalid"
+  | "kernel/syntax"
+  | "run/input"
+  | "run/context";
+
+export interface ErrorDetails {
+  /** What the error is about: a tensor's name, a path, a flag. */
+  readonly subject: string;
+  /** The way out, as an instruction. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/** The input is at fault. `message` reads "<subject>: <fact>", `hint` says how to go on. */
+export class LfmcError extends Error {
+  override readonly name = "LfmcError";
+  readonly code: ErrorCode;
+  readonly subject: string;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, fact: string, details: ErrorDetails) {
+    super(`${details.subject}: ${fact}`, { cause: details.cause });
+    this.code = code;
+    this.subject = details.subject;
+    this.hint = details.hint;
+  }
+}
+
+/** lfmc itself is at fault: an invariant between two stages does not hold. */
+export class InternalError extends Error {
+  override readonly name = "InternalError";
+}
+
+/** Throws an `InternalError`; for states that no input can reach. */
+export function internal(message: string): never {
+  throw new InternalError(message);
+}
+
+/** The end of an exhaustive `switch`. */
+export function assertNever(value: never): never {
+  return internal(`unexpected ${JSON.stringify(value)}`);
+}
+
+/** Returns `value`, or throws an `InternalError` naming `what` where it is absent. */
+export function required<T>(value: T | undefined | null, what: string): T {
+  return value ?? internal(`no ${what}`);
+}

@@ -1,0 +1,45 @@
+/** embedding: each row's token picks a row of the table. table [V, H] -> [rows, H]. */
+import { LfmcError } from "../../errors.ts";
+import { groupSize } from "../../numeric/quantize.ts";
+import { activationType, weightEncodings } from "../operands.ts";
+import { dense, lastAxis, rowCount, type Weight } from "../tensor.ts";
+import { defineOp, noAttributes } from "./op.ts";
+
+export const embedding = defineOp({
+  name: "embedding",
+  attributes: noAttributes,
+  operands: () => ["table"],
+  infer(types) {
+    const [, width = 0] = types.weight("table", [null, null], weightEncodings);
+    return [activationType("rows", width)];
+  },
+  evaluate({ rows, arithmetic }, operands) {
+    const table = operands.weight("table");
+    const width = lastAxis(table.shape);
+    const tokens = rowCount(table.shape);
+    const out = new Float32Array(rows.length * width);
+    rows.forEach(({ token }, row) => {
+      if (!Number.isInteger(token) || token < 0 || token >= tokens) {
+        throw new LfmcError("run/input", `token ${token} is not between 0 and ${tokens - 1}`, {
+          subject: `row ${row}`,
+        });
+      }
+      copyRow(table, token, out.subarray(row * width, (row + 1) * width), arithmetic.round);
+    });
+    return [dense([rows.length, width], out)];
+  },
+});
+
+/** Quantised rows: (scale * (u - offset)) * 2^-exponent. */
+function copyRow(table: Weight, token: number, out: Float32Array, f: (x: number) => number): void {
+  if (table.kind === "dense") {
+    out.set(table.data.subarray(token * out.length, (token + 1) * out.length));
+    return;
+  }
+  const { columns, u, scales, exponent } = table.groups;
+  for (let k = 0; k < out.length; k++) {
+    const index = token * columns + k;
+    const scale = scales[Math.floor(index / groupSize)] ?? 0;
+    out[k] = f(scale * ((u[index] ?? 0) - table.offset)) * 2 ** -exponent;
+  }
+}

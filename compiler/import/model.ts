@@ -1,0 +1,165 @@
+/**
+ * Opens a model for compilation: config, graph, weights and the files that travel with them, all checked against each other. Nothing
+ * after this stage looks at the model's folder again except through the store and the paths in `files`.
+ */
+import { readFile, readdir, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { LfmcError } from "../errors.ts";
+import type { Graph } from "../graph/types.ts";
+import { parseConfig, type ModelConfig, type SpecialTokens } from "./config.ts";
+import { greedy, parseGenerationConfig, type GenerationConfig, type SamplingDefaults } from "./generation-config.ts";
+import { parseJson } from "./json.ts";
+import { buildGraph } from "./lfm2.ts";
+import { randomWeights } from "./random-weights.ts";
+import { openCheckpoint } from "./safetensors.ts";
+import { checkTensors, expectedTensors, expertLayout } from "./tensor-names.ts";
+import type { WeightStore } from "./weight-store.ts";
+
+export interface ImportOptions {
+  /** Seed of generated weights; those in the folder, if any, are then not looked at. */
+  readonly randomWeights?: number;
+}
+
+/** Paths of files that the artefact takes along; null where the folder has none. */
+export interface ModelFiles {
+  readonly tokenizer: string | null;
+  readonly tokenizerConfig: string | null;
+  readonly chatTemplate: string | null;
+  readonly generationConfig: string | null;
+  readonly license: string | null;
+}
+
+export interface ImportedModel {
+  /** The folder's name, in [A-Za-z0-9_.-]. */
+  readonly name: string;
+  readonly config: ModelConfig;
+  readonly sampling: SamplingDefaults;
+  /** Of `generation_config.json`, else of `config.json`. */
+  readonly tokens: SpecialTokens;
+  readonly graph: Graph;
+  /** To be closed by the caller. */
+  readonly store: WeightStore;
+  readonly warnings: readonly string[];
+  readonly files: ModelFiles;
+}
+
+/** JSON beside the weights may have this many bytes; the tokenizer is not read here. */
+const jsonBytesMax = 16 * 2 ** 20;
+
+/**
+ * Imports the model at `path`: a folder with a `config.json`, or a config file with its weights beside it. Throws `io/*`, `config/*`,
+ * `weights/*` and `safetensors/*`.
+ */
+export async function importModel(path: string, options: ImportOptions = {}): Promise<ImportedModel> {
+  const configPath = await findConfig(path);
+  const folder = dirname(configPath);
+  const { config, warnings } = parseConfig(await readJson(configPath), configPath);
+  const files = await findFiles(folder);
+  const generation = await readGeneration(files.generationConfig, config);
+  const name = modelName(folder);
+  const { store, graph, unused } = await openStore(folder, configPath, config, options, name);
+  return {
+    name,
+    config,
+    sampling: generation.sampling,
+    tokens: generation.tokens,
+    graph,
+    store,
+    warnings: [...warnings, ...generation.warnings, ...unused],
+    files,
+  };
+}
+
+/** The folder's base name with other characters than [A-Za-z0-9_.-] made dashes. */
+export function modelName(folder: string): string {
+  const name = basename(resolve(folder)).replace(/[^A-Za-z0-9_.-]+/g, "-");
+  return /[A-Za-z0-9]/.test(name) ? name.replace(/^[.-]+/, "") : "model";
+}
+
+async function findConfig(path: string): Promise<string> {
+  if (path.toLowerCase().endsWith(".gguf")) {
+    const hint = "give the folder of the original checkpoint: config.json and safetensors";
+    throw new LfmcError("config/unsupported", "GGUF import is not in this version", { subject: path, hint });
+  }
+  const found = await stat(path).catch((cause: unknown) => {
+    throw new LfmcError("io/missing", "does not exist", { subject: path, hint: "give a model's folder or its config.json", cause });
+  });
+  if (found.isDirectory()) {
+    const config = join(path, "config.json");
+    if (await exists(config)) return config;
+    throw new LfmcError("io/missing", "holds no config.json", { subject: path, hint: "give a model's folder or its config.json" });
+  }
+  if (path.endsWith(".json")) return path;
+  throw new LfmcError("config/unsupported", "is not a model", { subject: path, hint: "give a model's folder or its config.json" });
+}
+
+interface OpenedWeights {
+  readonly store: WeightStore;
+  readonly graph: Graph;
+  /** Warnings about tensors that the model does not use. */
+  readonly unused: readonly string[];
+}
+
+/** The weights, and the graph that reads them in the layout they have. Files are closed again if anything is wrong with them. */
+async function openStore(
+  folder: string,
+  configPath: string,
+  config: ModelConfig,
+  options: ImportOptions,
+  name: string,
+): Promise<OpenedWeights> {
+  if (options.randomWeights !== undefined) {
+    const store = randomWeights(expectedTensors(config, "separate"), options.randomWeights);
+    return { store, graph: buildGraph(config, "separate", name), unused: [] };
+  }
+  const store = await openCheckpoint(folder);
+  if (!store) {
+    const hint = "put model.safetensors beside it, or pass --random-weights SEED to compile the shape alone";
+    throw new LfmcError("weights/missing", "has no weights beside it", { subject: configPath, hint });
+  }
+  try {
+    const layout = expertLayout(store.tensors);
+    const unused = checkTensors(expectedTensors(config, layout), store, store.unreadable);
+    return { store, graph: buildGraph(config, layout, name), unused };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function readGeneration(path: string | null, config: ModelConfig): Promise<GenerationConfig> {
+  if (path === null) return { sampling: greedy, tokens: config.tokens, warnings: [] };
+  return parseGenerationConfig(await readJson(path), config.tokens, config.vocabSize, path);
+}
+
+async function readJson(path: string): Promise<unknown> {
+  const { size } = await stat(path);
+  const hint = "is this the right file?";
+  if (size > jsonBytesMax)
+    throw new LfmcError("config/invalid", `has ${size} bytes; at most ${jsonBytesMax} are read`, { subject: path, hint });
+  const parsed = parseJson(await readFile(path));
+  if ("fault" in parsed) throw new LfmcError("config/invalid", parsed.fault, { subject: path, hint: "correct the file" });
+  return parsed.value;
+}
+
+async function findFiles(folder: string): Promise<ModelFiles> {
+  const names = (await readdir(folder)).toSorted();
+  const find = (pattern: RegExp): string | null => {
+    const name = names.find((candidate) => pattern.test(candidate));
+    return name === undefined ? null : join(folder, name);
+  };
+  return {
+    tokenizer: find(/^tokenizer\.json$/),
+    tokenizerConfig: find(/^tokenizer_config\.json$/),
+    chatTemplate: find(/^chat_template\.jinja$/),
+    generationConfig: find(/^generation_config\.json$/),
+    license: find(/^licen[cs]e(\.(txt|md))?$/i),
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
+}

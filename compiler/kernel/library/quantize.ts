@@ -1,0 +1,77 @@
+/**
+ * Activations to 8 bits: q = nearest(x * 127 / max|x|) for 32 consecutive elements, their scale max|x| / 127 and their sum
+ * (numeric/quantize). Used by itself and as the tail of the RMS norm.
+ */
+import { groupSize, roundUp, blockSize, smallestActivation } from "../../numeric/quantize.ts";
+import { recordKernel, type Index, type KernelBuilder } from "../builder.ts";
+import { f32, vector, type Kernel, type Value } from "../ir.ts";
+import { roundToInteger } from "./functions.ts";
+import { activationParameters } from "./gemm.ts";
+import { f32Bytes, f32x16, laneCount, largestLane } from "./lanes.ts";
+
+/** Pointers to one row of each part of a quantised value. */
+export interface QuantizedRow {
+  readonly q: Value;
+  readonly scales: Value;
+  readonly sums: Value;
+}
+
+/** Reads 16 elements of the row being quantised, the first `count` of them; the others must be +0. */
+export type ReadChunk = (start: Index, count: number) => Value;
+
+export function quantize({ width, stride }: { readonly width: number; readonly stride: number }): Kernel {
+  return recordKernel(`quantize_${width}_s${stride}`, `8-bit groups of rows of ${width}`, (b) => {
+    const x = b.pointer("x", "read", `x [rows, ${width}] f32, rows ${stride} apart`);
+    const out = activationParameters(b, width, "write");
+    const rows = b.scalar("rows", "rows of the call");
+    b.for("row", 0, rows, 1, (row) => {
+      const input = b.advance(x, row, stride * f32Bytes);
+      quantizeRow(b, width, quantizedRow(b, out, width, row), (start, count) =>
+        typeof start === "number" ? b.load(f32x16, input, 0, start * f32Bytes, count) : b.load(f32x16, input, b.mul(start, f32Bytes), 0, count),
+      );
+    });
+  });
+}
+
+/** Where row `row` of a quantised value lies. */
+export function quantizedRow(b: KernelBuilder, { q, scales, sums }: QuantizedRow, width: number, row: Value): QuantizedRow {
+  const columns = roundUp(width, blockSize);
+  const perGroup = (columns / groupSize) * f32Bytes;
+  return { q: b.advance(q, row, columns), scales: b.advance(scales, row, perGroup), sums: b.advance(sums, row, perGroup) };
+}
+
+/** Quantises a row of `width` elements, and the zero groups that pad it to whole blocks. */
+export function quantizeRow(b: KernelBuilder, width: number, out: QuantizedRow, read: ReadChunk): void {
+  const whole = Math.floor(width / groupSize);
+  b.for("group", 0, whole, 1, (group) => {
+    const start = b.mul(group, groupSize);
+    quantizeGroup(b, out, group, [read(start, laneCount), read(b.add(start, laneCount), laneCount)]);
+  });
+  const zero = b.literal(f32x16, 0);
+  for (let group = whole; group < roundUp(width, blockSize) / groupSize; group++) {
+    const chunk = (start: number): Value => (start < width ? read(start, Math.min(laneCount, width - start)) : zero);
+    quantizeGroup(b, out, b.int(group), [chunk(group * groupSize), chunk(group * groupSize + laneCount)]);
+  }
+}
+
+function quantizeGroup(b: KernelBuilder, out: QuantizedRow, group: Value, [low, high]: readonly [Value, Value]): void {
+  const largest = largestLane(b, b.max(b.abs(low), b.abs(high)));
+  const tiny = b.lt(largest, smallestActivation);
+  const zero = b.literal(f32, 0);
+  const inverse = b.splat(b.select(tiny, zero, b.div(b.float(127), largest)), laneCount);
+  const integers = [low, high].map((chunk) => roundToInteger(b, b.mul(chunk, inverse)));
+  integers.forEach((chunk, i) => {
+    const bytes = b.op("narrowS", [b.op("narrowS", [chunk])]);
+    b.store(bytes, out.q, b.mul(group, groupSize), i * laneCount);
+  });
+  const at = b.mul(group, f32Bytes);
+  b.store(b.select(tiny, zero, b.div(largest, 127)), out.scales, at);
+  b.store(sumOfLanes(b, integers), out.sums, at);
+}
+
+/** The exact sum of two i32x16. */
+function sumOfLanes(b: KernelBuilder, [low, high]: readonly Value[]): Value {
+  let sum = low && high ? b.add(low, high) : b.literal(vector("i32", laneCount), 0);
+  for (const half of [8, 4, 2]) sum = b.add(b.part(sum, 0, half), b.part(sum, half, half));
+  return b.add(b.lane(sum, 0), b.lane(sum, 1));
+}

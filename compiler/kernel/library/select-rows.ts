@@ -1,0 +1,26 @@
+/** Copies the rows that want logits to the front of another buffer, in order: the last norm and the head see only those. */
+import { recordKernel } from "../builder.ts";
+import { i32, type Kernel } from "../ir.ts";
+import { f32Bytes, f32Offset, f32x16, forChunks } from "./lanes.ts";
+import { rowFields } from "./rows.ts";
+
+export function selectRows({ width, inputStride, outputStride }: { width: number; inputStride: number; outputStride: number }): Kernel {
+  return recordKernel(`select_rows_${width}_s${inputStride}_s${outputStride}`, "rows that want logits", (b) => {
+    const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
+    const x = b.pointer("x", "read", `x [rows, ${width}] f32, rows ${inputStride} apart`);
+    const out = b.pointer("out", "write", `chosen rows [logits, ${width}] f32, rows ${outputStride} apart`);
+    const count = b.scalar("rows", "rows of the call");
+    const next = b.variable("next", b.literal(i32, 0));
+    b.for("row", 0, count, 1, (row) => {
+      b.if(rowFields(b, rows, row).wantsLogits, () => {
+        const from = b.advance(x, row, inputStride * f32Bytes);
+        const to = b.advance(out, b.read(next), outputStride * f32Bytes);
+        forChunks(b, width, ({ start, count: lanes }) => {
+          const at = f32Offset(b, start);
+          b.store(b.load(f32x16, from, at, 0, lanes), to, at, 0, lanes);
+        });
+        b.assign(next, b.add(b.read(next), 1));
+      });
+    });
+  });
+}

@@ -1,0 +1,67 @@
+/** What can be asked of a compile, with the defaults of the command line. */
+import { LfmcError } from "./errors.ts";
+import type { Limits } from "./plan/program.ts";
+import { panelRows } from "./kernel/library/panels.ts";
+import { roundUp } from "./numeric/quantize.ts";
+
+/** Formats of `--quant` that this version packs. */
+export const quantFormats = ["q4_0", "f32"] as const;
+export type Quant = (typeof quantFormats)[number];
+export const kvFormatNames = ["f32", "f16"] as const;
+export type Kv = (typeof kvFormatNames)[number];
+export const emitStages = ["graph", "kernels", "plan", "wat"] as const;
+export type EmitStage = (typeof emitStages)[number];
+
+export interface CompileOptions {
+  /** A model's folder, or its config.json. */
+  readonly model: string;
+  readonly target: "wasm-simd";
+  /** Folder of the artefact; not needed for a dry run. */
+  readonly output?: string;
+  readonly quant?: Quant;
+  /** Positions a session can hold. */
+  readonly context?: number;
+  readonly kv?: Kv;
+  /** Most rows in one forward call. */
+  readonly prefillChunk?: number;
+  readonly sessions?: number;
+  /** Bytes that the plan may take. */
+  readonly maxMemory?: number;
+  readonly name?: string;
+  /** Seed: compile the shape with generated weights. */
+  readonly randomWeights?: number;
+  /** Largest weights file, in bytes. */
+  readonly shardSize?: number;
+  /** Stages to write into the artefact as text. */
+  readonly emit?: readonly EmitStage[];
+  /** Plan only: nothing is read but shapes, and nothing is written. */
+  readonly dryRun?: boolean;
+  /** Called as weights are packed. */
+  readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly tensor: string }) => void;
+}
+
+const defaultContext = 4096;
+const defaultChunk = 64;
+/** Positions that a session can take back at no cost. */
+const defaultRewind = 64;
+/** Room for logits: a call asks for few of them, and a large vocabulary times a whole chunk would be the largest buffer of all. */
+const logitBytes = 8 * 2 ** 20;
+
+export function defaultKv(quant: Quant): Kv {
+  return quant === "f32" ? "f32" : "f16";
+}
+
+/** The limits of a program: what the caller asked for, else the defaults. Throws usage/flag. */
+export function limitsOf(options: CompileOptions, model: { readonly maxPositions: number; readonly vocabSize: number }): Limits {
+  const context = wholeNumber("--context", options.context ?? Math.min(model.maxPositions, defaultContext), model.maxPositions);
+  const prefillChunk = wholeNumber("--prefill-chunk", options.prefillChunk ?? Math.min(defaultChunk, context), context);
+  const sessions = wholeNumber("--sessions", options.sessions ?? 1, 65536);
+  const rowBytes = 4 * roundUp(model.vocabSize, panelRows);
+  const logitRows = Math.max(1, Math.min(prefillChunk, Math.floor(logitBytes / rowBytes)));
+  return { context, prefillChunk, logitRows, sessions, rewind: Math.min(defaultRewind, context) };
+}
+
+function wholeNumber(flag: string, value: number, largest: number): number {
+  if (Number.isSafeInteger(value) && value >= 1 && value <= largest) return value;
+  throw new LfmcError("usage/flag", `${value} is not a whole number from 1 to ${largest}`, { subject: flag, hint: "give another value" });
+}

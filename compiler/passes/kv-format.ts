@@ -1,0 +1,16 @@
+/** The key-value cache is stored in the format asked for: attention(q, k, v) -> attention(q, k, v, kv = format). */
+import type { Pass } from "./pass.ts";
+
+/** Formats of the cache. "f16" rounds to nearest-even. */
+export type KvFormat = "f32" | "f16";
+
+/** The pass that sets the cache format of every attention. */
+export function kvFormat(format: KvFormat): Pass {
+  return {
+    name: "kv-format",
+    run: (graph) => ({
+      ...graph,
+      nodes: graph.nodes.map((node) => (node.op === "attention" ? { ...node, attributes: { ...node.attributes, kv: format } } : node)),
+    }),
+  };
+}

@@ -1,0 +1,93 @@
+/** The stages of a compile, in order: each takes what the ones before it made. */
+import type { Graph } from "./graph/types.ts";
+import type { ImportedModel } from "./import/model.ts";
+import { readStackedRows } from "./import/read-constant.ts";
+import { LfmcError } from "./errors.ts";
+import { tensorAlignment, type WeightFile } from "./artefact/weight-file.ts";
+import { runPasses, standardPasses } from "./passes/index.ts";
+import { packedBytes, packedConstants, type PackedConstant } from "./plan/constants.ts";
+import { packConstant } from "./plan/pack.ts";
+import { plan, type WeightPlace } from "./plan/plan.ts";
+import type { Limits, Program } from "./plan/program.ts";
+import { defaultKv, limitsOf, type CompileOptions } from "./options.ts";
+import { roundUp } from "./numeric/quantize.ts";
+import type { Target, TargetVariant } from "../targets/target.ts";
+
+/** What is known before any weight was read. */
+export interface Draft {
+  readonly graph: Graph;
+  readonly limits: Limits;
+  readonly constants: readonly PackedConstant[];
+  /** By variant name; sizes assume that all scales fit f16, as they do but for wild checkpoints. */
+  readonly program: Program;
+}
+
+export function draftProgram(model: ImportedModel, target: Target, variant: TargetVariant, options: CompileOptions): Draft {
+  const graph = preparedGraph(model, options);
+  const limits = limitsOf(options, model.config);
+  const constants = packedConstants(graph, limits.context);
+  const program = planProgram({ graph, limits, target, variant, ...expectedPlaces(constants) });
+  checkMemory(program, target, options);
+  return { graph, limits, constants, program };
+}
+
+/** The graph after all passes: what the interpreter runs under the contract, and what is planned. */
+export function preparedGraph(model: Pick<ImportedModel, "graph">, options: Pick<CompileOptions, "quant" | "kv">): Graph {
+  const quant = options.quant ?? "q4_0";
+  return runPasses(model.graph, standardPasses({ weights: () => quant, activations: "q8", kv: options.kv ?? defaultKv(quant) }));
+}
+
+interface PlanInput {
+  readonly graph: Graph;
+  readonly limits: Limits;
+  readonly target: Target;
+  readonly variant: TargetVariant;
+  readonly weights: ReadonlyMap<string, WeightPlace>;
+  readonly weightBytes: number;
+}
+
+export function planProgram({ graph, limits, target, variant, weights, weightBytes }: PlanInput): Program {
+  const { name, features, atoms, vectorBytes } = variant;
+  return plan({ graph, limits, weights, weightBytes, target: { name: target.name, variant: name, features, atoms, vectorBytes } });
+}
+
+/** Where packed constants lie if every tensor has the form that its shape suggests. */
+function expectedPlaces(constants: readonly PackedConstant[]): { weights: ReadonlyMap<string, WeightPlace>; weightBytes: number } {
+  const weights = new Map<string, WeightPlace>();
+  let weightBytes = 0;
+  for (const { name, form } of constants) {
+    const bytes = packedBytes(form);
+    weights.set(name, { offset: weightBytes, bytes, form });
+    weightBytes = roundUp(weightBytes + bytes, tensorAlignment);
+  }
+  return { weights, weightBytes };
+}
+
+/** Packs all constants into `file`, tensor by tensor. */
+export async function packWeights(
+  constants: readonly PackedConstant[],
+  store: ImportedModel["store"],
+  file: WeightFile,
+  onProgress: CompileOptions["onProgress"],
+): Promise<ReadonlyMap<string, WeightPlace>> {
+  const places = new Map<string, WeightPlace>();
+  for (const [index, constant] of constants.entries()) {
+    onProgress?.({ done: index, total: constants.length, tensor: constant.name });
+    const { form, bytes } = await packConstant(constant, (start, count) => readStackedRows(store, constant.sources, start, count));
+    places.set(constant.name, { offset: await file.append(bytes), bytes: bytes.length, form });
+  }
+  return places;
+}
+
+/** Throws plan/memory where the plan is larger than asked for, or than the target can address; says what takes the room. */
+export function checkMemory({ memory, limits }: Program, target: Target, { maxMemory }: CompileOptions): void {
+  const bytes = roundUp(memory.bytes, target.memory.page);
+  const parts = `weights ${memory.weights.bytes}, sessions ${memory.state.bytes}, scratch ${memory.scratch.bytes}, logits ${memory.logits.bytes}`;
+  const hint = `lower --context (now ${limits.context}), --sessions (${limits.sessions}) or --prefill-chunk (${limits.prefillChunk}), or quantise further`;
+  if (maxMemory !== undefined && bytes > maxMemory) {
+    throw new LfmcError("plan/memory", `the plan takes ${bytes} bytes (${parts}), more than ${maxMemory}`, { subject: "--max-memory", hint });
+  }
+  if (bytes > target.memory.largest) {
+    throw new LfmcError("plan/memory", `the plan takes ${bytes} bytes (${parts}); a 32-bit memory holds ${target.memory.largest}`, { subject: target.name, hint });
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * How each constant of a graph lies in the weights region: the role in which an op uses a constant decides its layout. Roles are
+ * facts of the graph alone, so weights can be packed before anything else is planned, and one weights file serves every target.
+ */
+import { internal, LfmcError, required } from "../errors.ts";
+import type { Constant, Graph, Node, TensorSlice, ValueName } from "../graph/types.ts";
+import { layoutBytes, panelRows, type PanelEncoding, type PanelLayout } from "../kernel/library/panels.ts";
+import { roundUp } from "../numeric/quantize.ts";
+import { ropeStride } from "../numeric/rope.ts";
+
+/** The form of one packed constant. Vectors and taps are f32, each stream padded to whole panels with zeros. */
+export type PackedForm =
+  | { readonly kind: "panels"; readonly layout: PanelLayout }
+  /** [streams, length padded to 16]. */
+  | { readonly kind: "vector"; readonly streams: number; readonly length: number }
+  /** [width, channels padded to 16], oldest tap first. */
+  | { readonly kind: "taps"; readonly width: number; readonly channels: number }
+  /** Cosines and sines of numeric/rope: [rows, headSize]. */
+  | { readonly kind: "rope"; readonly table: "low" | "high"; readonly headSize: number; readonly base: number; readonly context: number };
+
+export interface PackedConstant {
+  readonly name: ValueName;
+  readonly form: PackedForm;
+  readonly shape: readonly number[];
+  readonly encoding: string;
+  readonly sources: readonly TensorSlice[];
+}
+
+const vectorBytes = 4;
+
+/** Bytes of a packed constant. */
+export function packedBytes(form: PackedForm): number {
+  switch (form.kind) {
+    case "panels":
+      return layoutBytes(form.layout);
+    case "vector":
+      return form.streams * roundUp(form.length, panelRows) * vectorBytes;
+    case "taps":
+      return form.width * roundUp(form.channels, panelRows) * vectorBytes;
+    case "rope":
+      return (form.table === "low" ? ropeStride : Math.ceil(form.context / ropeStride)) * form.headSize * vectorBytes;
+  }
+}
+
+/** Name of a RoPE table. */
+export function ropeTableName(table: "low" | "high", headSize: number, base: number): ValueName {
+  return `rope.${table}.${headSize}.${base}`;
+}
+
+type Role = { readonly kind: "matrix"; readonly streams: number } | { readonly kind: "vector"; readonly streams: number } | { readonly kind: "taps" };
+
+const matrix = (streams = 1): Role => ({ kind: "matrix", streams });
+const vector = (streams = 1): Role => ({ kind: "vector", streams });
+
+/** The role of every input that may be a constant, by op; `null` is an activation. */
+const inputRoles: Readonly<Record<string, (node: Node) => readonly (Role | null)[]>> = {
+  embedding: () => [matrix()],
+  "rms-norm": () => [null, vector()],
+  linear: ({ attributes }) => [null, matrix(), ...(attributes["bias"] ? [vector()] : []), null],
+  "gated-linear": () => [null, matrix(2)],
+  "gated-short-conv": ({ attributes }) =>
+    attributes["bias"] ? [null, matrix(3), vector(3), { kind: "taps" }, vector()] : [null, matrix(3), { kind: "taps" }],
+};
+
+/** All constants of the graph in the order of their first use, then the RoPE tables, as they are to be packed for `context` positions. */
+export function packedConstants(graph: Graph, context: number): readonly PackedConstant[] {
+  const constants = new Map(graph.constants.map((constant) => [constant.name, constant]));
+  const packed = new Map<ValueName, PackedConstant>();
+  const keep = (constant: PackedConstant): void => {
+    const known = packed.get(constant.name);
+    if (known && JSON.stringify(known.form) !== JSON.stringify(constant.form)) internal(`${constant.name} is used in two forms`);
+    if (!known) packed.set(constant.name, constant);
+  };
+  for (const node of graph.nodes) {
+    node.inputs.forEach((input, i) => {
+      const constant = constants.get(input);
+      if (constant) keep(packConstant(constant, roleOf(node, i)));
+    });
+  }
+  for (const node of graph.nodes) {
+    if (node.op === "rope") for (const table of ["low", "high"] as const) keep(ropeConstant(node, table, context));
+  }
+  return [...packed.values()];
+}
+
+function roleOf(node: Node, input: number): Role {
+  const roles = Object.hasOwn(inputRoles, node.op) ? inputRoles[node.op] : undefined;
+  const role = roles?.(node)[input];
+  if (role) return role;
+  throw new LfmcError("plan/unsupported", `no kernel for ${node.op} in this version`, {
+    subject: required(node.outputs[0], "output"),
+    hint: "dense LFM2 models compile; mixture-of-experts models run in the interpreter (lfmc forward <model>)",
+  });
+}
+
+function packConstant({ name, type, sources }: Constant, role: Role): PackedConstant {
+  const shape = type.shape.map((size) => (typeof size === "number" ? size : internal(`constant ${name} has no fixed shape`)));
+  return { name, shape, encoding: type.encoding, sources, form: formOf(name, type.encoding, shape, role) };
+}
+
+function formOf(name: ValueName, encoding: string, shape: readonly number[], role: Role): PackedForm {
+  const [rows = 1, columns = 1] = shape;
+  switch (role.kind) {
+    case "matrix": {
+      if (encoding !== "f32" && encoding !== "q4_0") {
+        throw new LfmcError("plan/unsupported", `no kernel for ${encoding} weights in this version`, { subject: name, hint: "use q4_0 or f32" });
+      }
+      const panel: PanelEncoding = encoding === "f32" ? { weights: encoding } : { weights: encoding, scales: "f16" };
+      return { kind: "panels", layout: { encoding: panel, streams: role.streams, rows: rows / role.streams, columns } };
+    }
+    case "vector":
+      return { kind: "vector", streams: role.streams, length: rows / role.streams };
+    case "taps":
+      return { kind: "taps", width: columns, channels: rows };
+  }
+}
+
+function ropeConstant({ attributes }: Node, table: "low" | "high", context: number): PackedConstant {
+  const headSize = Number(attributes["headSize"]);
+  const base = Number(attributes["base"]);
+  const form: PackedForm = { kind: "rope", table, headSize, base, context };
+  return {
+    name: ropeTableName(table, headSize, base),
+    form,
+    shape: [packedBytes(form) / (headSize * vectorBytes), headSize],
+    encoding: "f32",
+    sources: [],
+  };
+}

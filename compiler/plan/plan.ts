@@ -1,0 +1,220 @@
+/**
+ * From a graph to a program: kernels are selected, values get lifetimes and places, and every address is fixed. A pure function of
+ * the graph, the packed weights' table, the limits and the target's facts.
+ */
+import { internal, required } from "../errors.ts";
+import { inferTypes } from "../graph/types-of.ts";
+import type { Graph, ValueName } from "../graph/types.ts";
+import type { Kernel } from "../kernel/ir.ts";
+import { panelRows, type PanelLayout } from "../kernel/library/panels.ts";
+import { rowBytes } from "../kernel/library/rows.ts";
+import { blockSize, groupSize, roundUp } from "../numeric/quantize.ts";
+import type { PackedForm } from "./constants.ts";
+import { alignment, placeTenants, type Tenant } from "./lifetimes.ts";
+import type { Limits, MemoryPlan, Placement, Program, Region, Step, StepArgument } from "./program.ts";
+import { select, type Draft, type SelectContext, type Symbol } from "./select.ts";
+import { layoutState, type StateLayout } from "./state.ts";
+import type { TargetFacts } from "./target-facts.ts";
+
+/** A packed constant's place in the weights region. */
+export interface WeightPlace {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly form: PackedForm;
+}
+
+export interface PlanInput {
+  readonly graph: Graph;
+  /** By constant name. */
+  readonly weights: ReadonlyMap<ValueName, WeightPlace>;
+  readonly weightBytes: number;
+  readonly limits: Limits;
+  readonly target: TargetFacts;
+}
+
+/** A view of a buffer: the value that owns the memory, and the byte offset of its first element there. */
+interface View {
+  readonly owner: ValueName;
+  readonly offset: number;
+}
+
+/** Nothing lies below this address, so that 0 is never a buffer. */
+const firstAddress = 1024;
+
+export function plan(input: PlanInput): Program {
+  const { graph, limits } = input;
+  const types = inferTypes(graph);
+  const views = viewsOf(graph);
+  const typeOf = (name: ValueName) => required(types.get(name), `type of ${name}`);
+  const viewOf = (name: ValueName) => views.get(name) ?? { owner: name, offset: 0 };
+  const widthOf = (name: ValueName): number => {
+    const width = typeOf(name).shape.at(-1);
+    return typeof width === "number" ? width : internal(`${name} has no fixed width`);
+  };
+  const state = layoutState(graph, limits, ({ outputs }) => widthOf(required(outputs[0], "output")));
+  const strideOf = (name: ValueName): number => roundUp(widthOf(viewOf(name).owner), panelRows);
+  const context: SelectContext = { target: input.target, limits, state, typeOf, strideOf, layoutOf: (name) => panelLayout(input, name) };
+  const drafts = graph.nodes.flatMap((node) => select(node, context));
+
+  const buffers = new Map<ValueName, Buffer>();
+  for (const { outputs } of graph.nodes) {
+    for (const name of outputs) {
+      const { shape, encoding } = typeOf(name);
+      const rows = shape[0] === "logits" ? limits.logitRows : limits.prefillChunk;
+      if (!views.has(name)) buffers.set(name, encoding === "q8" ? quantizedBuffer(rows, widthOf(name)) : floatBuffer(rows, strideOf(name)));
+    }
+  }
+  const { placements, bytes } = placeTenants(tenantsOf(drafts, buffers, (name) => viewOf(name).owner, graph.output));
+  const logitsBuffer = required(buffers.get(graph.output), "logits");
+  const memory = layoutMemory(input, state, bytes, placements, { bytes: logitsBuffer.bytes, strideBytes: 4 * strideOf(graph.output) });
+  const resolve = resolver({ input, state, memory, buffers, viewOf });
+  return { name: graph.name, limits, memory, kernels: distinctKernels(drafts), steps: drafts.map((draft, i) => resolve(draft, i)) };
+}
+
+function panelLayout({ weights }: PlanInput, name: ValueName): PanelLayout {
+  const { form } = required(weights.get(name), `packed constant ${name}`);
+  return form.kind === "panels" ? form.layout : internal(`${name} is not packed as panels`);
+}
+
+/** Slices as views of the value they cut, however often. */
+function viewsOf(graph: Graph): ReadonlyMap<ValueName, View> {
+  const views = new Map<ValueName, View>();
+  for (const { op, inputs, outputs, attributes } of graph.nodes) {
+    const [source, result] = [inputs[0], outputs[0]];
+    if (op !== "slice" || source === undefined || result === undefined) continue;
+    const base = views.get(source) ?? { owner: source, offset: 0 };
+    views.set(result, { owner: base.owner, offset: base.offset + 4 * Number(attributes["offset"]) });
+  }
+  return views;
+}
+
+/** A value's memory: its parts' offsets. */
+interface Buffer {
+  readonly bytes: number;
+  readonly parts: Readonly<Partial<Record<"data" | "q" | "scales" | "sums", number>>>;
+}
+
+function floatBuffer(rows: number, stride: number): Buffer {
+  return { bytes: rows * stride * 4, parts: { data: 0 } };
+}
+
+function quantizedBuffer(rows: number, width: number): Buffer {
+  const columns = roundUp(width, blockSize);
+  const scales = roundUp(rows * columns, alignment);
+  const sums = scales + roundUp((rows * columns * 4) / groupSize, alignment);
+  return { bytes: sums + (rows * columns * 4) / groupSize, parts: { q: 0, scales, sums } };
+}
+
+/** Lifetimes: from the step that writes a value to the last that reads it. The logits live outside the arena. */
+function tenantsOf(
+  drafts: readonly Draft[],
+  buffers: ReadonlyMap<ValueName, Buffer>,
+  ownerOf: (name: ValueName) => ValueName,
+  logits: ValueName,
+): readonly Tenant[] {
+  const tenants = new Map<ValueName, Tenant>();
+  drafts.forEach((draft, step) => {
+    for (const symbol of Object.values(draft.arguments)) {
+      if (symbol.kind !== "value") continue;
+      const name = ownerOf(symbol.value);
+      if (name === logits) continue;
+      const { bytes } = required(buffers.get(name), `buffer of ${name}`);
+      tenants.set(name, { name, bytes, firstStep: tenants.get(name)?.firstStep ?? step, lastStep: step });
+    }
+    if (draft.scratchBytes > 0) {
+      const name = scratchName(draft, step);
+      tenants.set(name, { name, bytes: draft.scratchBytes, firstStep: step, lastStep: step });
+    }
+  });
+  return [...tenants.values()];
+}
+
+function scratchName({ label }: Draft, step: number): string {
+  return `${label}#${step}`;
+}
+
+function layoutMemory(
+  { weightBytes, limits }: PlanInput,
+  { slotBytes }: StateLayout,
+  scratchBytes: number,
+  placements: readonly Placement[],
+  logits: { readonly bytes: number; readonly strideBytes: number },
+): MemoryPlan {
+  let next = firstAddress;
+  const region = (bytes: number): Region => {
+    const offset = next;
+    next = roundUp(next + bytes, alignment);
+    return { offset, bytes };
+  };
+  const rows = region(limits.prefillChunk * rowBytes);
+  const logitsRegion = { ...region(logits.bytes), strideBytes: logits.strideBytes };
+  const scratch = region(scratchBytes);
+  const state = { ...region(slotBytes * limits.sessions), slotBytes };
+  const weights = region(weightBytes);
+  const placed = placements.map((placement) => ({ ...placement, offset: scratch.offset + placement.offset }));
+  return { bytes: next, rows, weights, state, scratch, logits: logitsRegion, placements: placed };
+}
+
+interface Resolver {
+  readonly input: PlanInput;
+  readonly state: StateLayout;
+  readonly memory: MemoryPlan;
+  readonly buffers: ReadonlyMap<ValueName, Buffer>;
+  readonly viewOf: (name: ValueName) => View;
+}
+
+/** Turns symbols into addresses. */
+function resolver({ input, state, memory, buffers, viewOf }: Resolver): (draft: Draft, step: number) => Step {
+  const places = new Map(memory.placements.map(({ name, offset }) => [name, offset]));
+  const addressOf = (symbol: Exclude<Symbol, { kind: "count" }>, draft: Draft, step: number): number => {
+    switch (symbol.kind) {
+      case "rows":
+        return memory.rows.offset;
+      case "weight":
+        return memory.weights.offset + required(input.weights.get(symbol.constant), `packed constant ${symbol.constant}`).offset;
+      case "state":
+        return memory.state.offset + required(state.layers.get(symbol.layer), `state ${symbol.layer}`).offset;
+      case "scratch":
+        return required(places.get(scratchName(draft, step)), "scratch");
+      case "value": {
+        const { owner, offset } = viewOf(symbol.value);
+        const base = owner === input.graph.output ? memory.logits.offset : required(places.get(owner), `place of ${owner}`);
+        return base + required(buffers.get(owner)?.parts[symbol.part], `${symbol.part} of ${owner}`) + offset;
+      }
+    }
+  };
+  return (draft, step) => ({
+    kernel: draft.kernel.name,
+    label: draft.label,
+    arguments: draft.kernel.parameters.map(({ name }): StepArgument => {
+      const symbol = required(draft.arguments[name], `argument ${name} of ${draft.kernel.name}`);
+      if (symbol.kind === "count") return symbol;
+      return { kind: "address", address: addressOf(symbol, draft, step), note: noteOf(symbol) };
+    }),
+  });
+}
+
+function noteOf(symbol: Exclude<Symbol, { kind: "count" }>): string {
+  switch (symbol.kind) {
+    case "value":
+      return symbol.part === "data" ? symbol.value : `${symbol.value}.${symbol.part}`;
+    case "weight":
+      return symbol.constant;
+    case "state":
+      return `state ${symbol.layer}`;
+    case "rows":
+      return "rows";
+    case "scratch":
+      return "scratch";
+  }
+}
+
+function distinctKernels(drafts: readonly Draft[]): readonly Kernel[] {
+  const kernels = new Map<string, Kernel>();
+  for (const { kernel } of drafts) {
+    const known = kernels.get(kernel.name);
+    if (known && JSON.stringify(known) !== JSON.stringify(kernel)) internal(`two kernels are named ${kernel.name}`);
+    if (!known) kernels.set(kernel.name, kernel);
+  }
+  return [...kernels.values()];
+}

@@ -1,0 +1,62 @@
+/**
+ * The program: what a plan hands to a target. Kernels, the order in which they run with every address fixed, and the memory map.
+ * Targets obey it; they make no choices.
+ */
+import type { Kernel } from "../kernel/ir.ts";
+
+/** The count of rows of a call, or of those among them that want logits. */
+export type RowCount = "rows" | "logits";
+
+export type StepArgument = { readonly kind: "address"; readonly address: number; readonly note: string } | { readonly kind: "count"; readonly of: RowCount };
+
+/** One kernel call; arguments in the order of the kernel's parameters. */
+export interface Step {
+  readonly kernel: string;
+  /** The graph value that it computes. */
+  readonly label: string;
+  readonly arguments: readonly StepArgument[];
+}
+
+/** A run of bytes in the module's memory. */
+export interface Region {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** A tenant of the scratch region, for reading the plan. */
+export interface Placement extends Region {
+  readonly name: string;
+  /** Steps between which it must not be overwritten, both included. */
+  readonly firstStep: number;
+  readonly lastStep: number;
+}
+
+export interface MemoryPlan {
+  /** The whole memory. */
+  readonly bytes: number;
+  readonly rows: Region;
+  readonly weights: Region;
+  readonly state: Region & { readonly slotBytes: number };
+  readonly scratch: Region;
+  readonly logits: Region & { readonly strideBytes: number };
+  /** Where each value of the forward pass lies. */
+  readonly placements: readonly Placement[];
+}
+
+export interface Limits {
+  readonly context: number;
+  readonly prefillChunk: number;
+  readonly logitRows: number;
+  readonly sessions: number;
+  /** Positions by which a session can be rewound at no cost. */
+  readonly rewind: number;
+}
+
+export interface Program {
+  readonly name: string;
+  /** Each kernel once, in the order of first use. */
+  readonly kernels: readonly Kernel[];
+  readonly steps: readonly Step[];
+  readonly memory: MemoryPlan;
+  readonly limits: Limits;
+}

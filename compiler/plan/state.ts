@@ -1,0 +1,58 @@
+/**
+ * A session's state: one contiguous block at its slot, so that save, fork and restore are copies. It holds, layer by layer, the KV
+ * cache of attention and the ring of recent gated rows of the short convolution.
+ */
+import type { Graph, Node } from "../graph/types.ts";
+import { cachedPositions, keyBytes, valueBytes, type KvFormat } from "../kernel/library/kv-cache.ts";
+import { panelRows } from "../kernel/library/panels.ts";
+import { roundUp } from "../numeric/quantize.ts";
+import { alignment } from "./lifetimes.ts";
+
+/** Where a layer's state lies inside a slot. */
+export interface LayerState {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface StateLayout {
+  readonly slotBytes: number;
+  /** By the op's `state` attribute. */
+  readonly layers: ReadonlyMap<number, LayerState>;
+}
+
+/** Rows of a convolution's ring: enough for the taps after a rewind by `rewind` positions. */
+export function ringRows(node: Node, rewind: number): number {
+  return rewind + Number(node.attributes["width"]);
+}
+
+/** What a cache needs to know of its node. */
+export function cacheShape({ attributes }: Node, context: number): { format: KvFormat["name"]; kvHeads: number; headSize: number; context: number } {
+  return {
+    format: attributes["kv"] === "f16" ? "f16" : "f32",
+    kvHeads: Number(attributes["kvHeads"]),
+    headSize: Number(attributes["headSize"]),
+    context: cachedPositions(context),
+  };
+}
+
+/** Lays out the state of all layers; `channelsOf` gives a convolution's channels. */
+export function layoutState(graph: Graph, limits: { readonly context: number; readonly rewind: number }, channelsOf: (node: Node) => number): StateLayout {
+  const layers = new Map<number, LayerState>();
+  let slotBytes = 0;
+  for (const node of graph.nodes) {
+    const bytes = stateBytes(node, limits, channelsOf);
+    if (bytes === 0) continue;
+    layers.set(Number(node.attributes["state"]), { offset: slotBytes, bytes });
+    slotBytes += roundUp(bytes, alignment);
+  }
+  return { slotBytes, layers };
+}
+
+function stateBytes(node: Node, { context, rewind }: { context: number; rewind: number }, channelsOf: (node: Node) => number): number {
+  if (node.op === "attention") {
+    const shape = cacheShape(node, context);
+    return keyBytes(shape) + valueBytes(shape);
+  }
+  if (node.op === "gated-short-conv") return ringRows(node, rewind) * roundUp(channelsOf(node), panelRows) * 4;
+  return 0;
+}

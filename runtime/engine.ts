@@ -1,0 +1,115 @@
+/**
+ * What runs a model: one memory and one call. A WebAssembly instance is one engine, a native library another, a test's fake a
+ * third; nothing above this file knows which. `RowRunner` is the only writer of rows and the only reader of logits.
+ */
+import { LfmcError } from "./errors.ts";
+import type { Manifest } from "./manifest.ts";
+import { rowBytes } from "./manifest-parse.ts";
+
+/** `memory.buffer` holds the manifest's memory map and is never replaced: the memory does not grow. */
+export interface Engine {
+  readonly memory: { readonly buffer: ArrayBufferLike };
+  /** Runs the first `rowCount` rows; writes the logits of the `logitCount` rows that want them. Blocks until done. */
+  forward(rowCount: number, logitCount: number): void;
+}
+
+/** One token at one place of one session. */
+export interface Row {
+  readonly token: number;
+  readonly slot: number;
+  readonly position: number;
+  readonly wantsLogits: boolean;
+}
+
+/** Calls the engine with rows that the manifest's limits allow. */
+export class RowRunner {
+  readonly #manifest: Manifest;
+  readonly #engine: Engine;
+  readonly #rows: DataView;
+
+  /** Throws `artefact/mismatch` where the engine's memory is not the one that the manifest describes. */
+  constructor(manifest: Manifest, engine: Engine) {
+    const { bytes, rows } = manifest.memory;
+    if (engine.memory.buffer.byteLength < bytes) {
+      throw new LfmcError("artefact/mismatch", `has ${engine.memory.buffer.byteLength} bytes of memory, the plan needs ${bytes}`, {
+        subject: "engine",
+      });
+    }
+    this.#manifest = manifest;
+    this.#engine = engine;
+    this.#rows = new DataView(engine.memory.buffer, rows.offset, rows.bytes);
+  }
+
+  /**
+   * One forward call. Returns one view of vocabSize logits per row that wants them, in the rows' order; the views are valid until
+   * the next call. Rows of one slot must follow each other in position. Throws `run/input` or `run/context`.
+   */
+  forward(rows: readonly Row[]): readonly Float32Array[] {
+    const logitCount = this.#check(rows);
+    rows.forEach((row, i) => {
+      const at = i * rowBytes;
+      this.#rows.setInt32(at, row.token, true);
+      this.#rows.setInt32(at + 4, row.slot, true);
+      this.#rows.setInt32(at + 8, row.position, true);
+      this.#rows.setInt32(at + 12, row.wantsLogits ? 1 : 0, true);
+    });
+    this.#engine.forward(rows.length, logitCount);
+    const { offset, strideBytes } = this.#manifest.memory.logits;
+    const { vocabSize } = this.#manifest.model;
+    return Array.from({ length: logitCount }, (_, r) => new Float32Array(this.#engine.memory.buffer, offset + r * strideBytes, vocabSize));
+  }
+
+  /** The state block of a slot: its KV cache and convolution rings. */
+  slotBytes(slot: number): Uint8Array {
+    const { offset, slotBytes } = this.#manifest.memory.state;
+    return new Uint8Array(this.#engine.memory.buffer, offset + slot * slotBytes, slotBytes);
+  }
+
+  /** Returns how many rows want logits. */
+  #check(rows: readonly Row[]): number {
+    const { limits } = this.#manifest;
+    if (rows.length < 1 || rows.length > limits.prefillChunk) {
+      throw new LfmcError("run/input", `${rows.length} rows in one call, the artefact takes 1 to ${limits.prefillChunk}`, {
+        subject: "rows",
+      });
+    }
+    const positions = new Map<number, number>();
+    let logitCount = 0;
+    rows.forEach(({ token, slot, position, wantsLogits }, i) => {
+      checkToken(token, this.#manifest.model.vocabSize, `rows[${i}]`);
+      if (!isBelow(slot, limits.sessions)) throw outOfRange(i, `slot ${slot}`, `${limits.sessions} slots`);
+      if (!isBelow(position, limits.context)) {
+        throw new LfmcError("run/context", `position ${position} is outside the context of ${limits.context}`, { subject: `rows[${i}]` });
+      }
+      const before = positions.get(slot);
+      if (before !== undefined && position !== before + 1)
+        throw outOfRange(i, `position ${position}`, `position ${before + 1} of slot ${slot}`);
+      positions.set(slot, position);
+      if (wantsLogits) logitCount++;
+    });
+    if (logitCount > limits.logitRows) {
+      throw new LfmcError("run/input", `${logitCount} rows want logits, the artefact gives at most ${limits.logitRows} a call`, {
+        subject: "rows",
+        hint: "Split the rows over several calls.",
+      });
+    }
+    return logitCount;
+  }
+}
+
+/** Throws `run/input` unless `token` is an id of the vocabulary. */
+export function checkToken(token: number, vocabSize: number, subject: string): void {
+  if (isBelow(token, vocabSize)) return;
+  throw new LfmcError("run/input", `token ${token} is not an integer from 0 to ${vocabSize - 1}`, {
+    subject,
+    hint: "Encode the text with this model's own tokenizer.",
+  });
+}
+
+function isBelow(value: number, limit: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value < limit;
+}
+
+function outOfRange(row: number, found: string, allowed: string): LfmcError {
+  return new LfmcError("run/input", `${found} where the call allows ${allowed}`, { subject: `rows[${row}]` });
+}

@@ -1,0 +1,48 @@
+/**
+ * Every way in which the runtime refuses: an artefact that does not hold together, a call that asks for what was not compiled, a
+ * host that lacks something. Same shape as the compiler's error, so that one handler serves both; the runtime stands alone, so
+ * the class is its own.
+ */
+
+/** Codes are `area/fact`; scripts may rely on them, so they are never renamed. */
+export type ErrorCode =
+  | "artefact/invalid"
+  | "artefact/mismatch"
+  | "io/missing"
+  | "io/unreadable"
+  | "run/input"
+  | "run/context"
+  | "run/sessions"
+  | "run/busy"
+  | "run/disposed"
+  | "run/variant"
+  | "run/memory"
+  | "run/aborted";
+
+export interface ErrorDetails {
+  /** What the error is about: a file, an option, a session. */
+  readonly subject: string;
+  /** The way out, as an instruction. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/** The artefact, the call or the host is at fault. `message` reads "<subject>: <fact>", `hint` says how to go on. */
+export class LfmcError extends Error {
+  override readonly name = "LfmcError";
+  readonly code: ErrorCode;
+  readonly subject: string;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, fact: string, details: ErrorDetails) {
+    super(`${details.subject}: ${fact}`, { cause: details.cause });
+    this.code = code;
+    this.subject = details.subject;
+    this.hint = details.hint;
+  }
+}
+
+/** Throws `run/aborted`, with the signal's reason as its cause, if `signal` has been aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined, subject: string): void {
+  if (signal?.aborted) throw new LfmcError("run/aborted", "aborted by the caller's signal", { subject, cause: signal.reason });
+}

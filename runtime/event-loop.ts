@@ -1,0 +1,20 @@
+/** Gives the host's event loop a turn between forward calls, so that timers, input and aborts are heard while a model runs. */
+
+/** Resolves in a later turn of the event loop, without the delay that hosts put on timers where they allow it. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof globalThis.setImmediate === "function") globalThis.setImmediate(resolve);
+    else if (typeof MessageChannel === "function") byMessage(resolve);
+    else setTimeout(resolve, 0);
+  });
+}
+
+/** A message is a turn of its own, and browsers do not slow it down as they do nested timers. */
+function byMessage(resolve: () => void): void {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    resolve();
+  };
+  port2.postMessage(null);
+}

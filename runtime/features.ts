@@ -1,0 +1,63 @@
+/**
+ * What this WebAssembly engine can do, found by validating four tiny modules, and the variant of the artefact that suits it.
+ */
+import { LfmcError } from "./errors.ts";
+import type { Variant } from "./manifest.ts";
+
+export type Feature = "simd128" | "relaxed" | "threads" | "memory64";
+
+/** A module an engine accepts only if it has the feature. */
+const probes: Readonly<Record<Feature, string>> = {
+  // (module (func (result v128) (i8x16.splat (i32.const 0))))
+  simd128: "0061736d010000000105016000017b030201000a080106004100fd0f0b",
+  // (module (func (param v128) (result v128) (i32x4.relaxed_dot_i8x16_i7x16_add_s (local.get 0) (local.get 0) (local.get 0))))
+  relaxed: "0061736d0100000001060160017b017b030201000a0d010b00200020002000fd93020b",
+  // (module (memory 1 1 shared) (func (result i32) (i32.atomic.load (i32.const 0))))
+  threads: "0061736d010000000105016000017f030201000504010301010a0a0108004100fe1002000b",
+  // (module (memory i64 1))
+  memory64: "0061736d010000000503010401",
+};
+
+/** The features of this engine. Validation generates no code, so this works where generating code is forbidden. */
+export function detectFeatures(): ReadonlySet<string> {
+  return new Set(Object.entries(probes).flatMap(([feature, hex]) => (WebAssembly.validate(bytesOfHex(hex)) ? [feature] : [])));
+}
+
+export interface VariantWish {
+  /** A variant's name; by default the one that uses most of the engine's features. */
+  readonly variant?: string | undefined;
+  /** Above 1 asks for a threaded module. */
+  readonly threads?: number | undefined;
+}
+
+/** The variant to run on an engine with `features`; throws `run/variant` where there is none that fits, naming what is missing. */
+export function selectVariant(variants: readonly Variant[], features: ReadonlySet<string>, wish: VariantWish): Variant {
+  const missing = (variant: Variant): readonly string[] => variant.features.filter((feature) => !features.has(feature));
+  if (wish.variant !== undefined) {
+    const named = variants.find(({ name }) => name === wish.variant);
+    if (!named) throw refused(`"${wish.variant}" is not in the artefact`, `It has ${variants.map(({ name }) => name).join(", ")}.`);
+    if (missing(named).length === 0) return named;
+    throw refused(`"${named.name}" needs ${missing(named).join(", ")}, which this engine lacks`, "Leave the variant to the runtime.");
+  }
+  const threads = wish.threads ?? 1;
+  if (!Number.isSafeInteger(threads) || threads < 1) throw refused(`${threads} is not a number of threads`, "Give 1 or more.");
+  const candidates = variants.filter((variant) => variant.threads === threads > 1);
+  if (candidates.length === 0) {
+    throw refused(
+      `no variant runs ${threads > 1 ? "several threads" : "a single thread"}`,
+      `The artefact has ${variants.map(({ name }) => name).join(", ")}.`,
+    );
+  }
+  const [best] = candidates.filter((variant) => missing(variant).length === 0).toSorted((a, b) => b.features.length - a.features.length);
+  if (best) return best;
+  const lacking = [...new Set(candidates.flatMap(missing))].join(", ");
+  throw refused(`this engine lacks ${lacking}, which every variant needs`, "Use a newer engine, or compile with fewer --features.");
+}
+
+function bytesOfHex(hex: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from({ length: hex.length / 2 }, (_, i) => Number.parseInt(hex.slice(i * 2, i * 2 + 2), 16));
+}
+
+function refused(fact: string, hint: string): LfmcError {
+  return new LfmcError("run/variant", fact, { subject: "variant", hint });
+}

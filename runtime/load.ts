@@ -1,0 +1,149 @@
+/**
+ * From an artefact to a model. The artefact's parts come from its folder (`base`), or one by one from the caller where the host has
+ * no folder: an edge worker passes the module it imported and a way to its weights.
+ */
+import { LfmcError, throwIfAborted } from "./errors.ts";
+import { type VariantWish, detectFeatures, selectVariant } from "./features.ts";
+import type { Manifest, Variant } from "./manifest.ts";
+import { parseManifest } from "./manifest-parse.ts";
+import { type Model, createModel } from "./model.ts";
+import { type ArtefactSource, responseBytes, urlSource } from "./sources.ts";
+import { type Tokenizer, createTokenizer } from "./tokenizer.ts";
+import { compileModule, createMemory, instantiate } from "./wasm-engine.ts";
+import { type WeightsInput, loadWeights, partsOfInput, partsOfSource, verifyHash } from "./weights.ts";
+
+export interface LoadProgress {
+  readonly phase: "module" | "weights" | "ready";
+  /** Of the weights. */
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface LoadOptions extends VariantWish {
+  /** The artefact's folder; a URL that ends in a slash. */
+  readonly base?: URL | undefined;
+  /** The artefact's files from elsewhere, in place of `base`. */
+  readonly source?: ArtefactSource | undefined;
+  /** Parsed manifest.json, in place of the file. */
+  readonly manifest?: unknown;
+  /** The module of the chosen variant, in place of the file. */
+  readonly module?: WebAssembly.Module | Response | URL | undefined;
+  /** The weights, in place of the files. */
+  readonly weights?: WeightsInput | undefined;
+  /** Parsed tokenizer.json and tokenizer_config.json, in place of the files; null for no tokenizer. */
+  readonly tokenizer?: { readonly json: unknown; readonly config?: unknown } | null | undefined;
+  /** Check the sha256 of the module and the weights; off by default, lengths are always checked. */
+  readonly verify?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/**
+ * Loads a model. Throws `io/…` for what cannot be read, `artefact/…` for what does not hold together, `run/variant` and `run/memory` for a
+ * host that lacks something, `run/aborted`.
+ */
+export async function load(options: LoadOptions): Promise<Model> {
+  try {
+    throwIfAborted(options.signal, "load");
+    return await loadParts(options);
+  } catch (error) {
+    if (!(error instanceof LfmcError)) throwIfAborted(options.signal, "load");
+    throw error;
+  }
+}
+
+async function loadParts(options: LoadOptions): Promise<Model> {
+  const begin = performance.now();
+  const source = options.source ?? (options.base ? urlSource(options.base) : noSource);
+  const manifest = parseManifest(options.manifest ?? (await readJson(source, "manifest.json", options.signal)));
+  const variant = selectVariant(manifest.variants, detectFeatures(), options);
+  const totalBytes = manifest.memory.weights.bytes;
+  const report = (phase: LoadProgress["phase"], loadedBytes: number): void => options.onProgress?.({ phase, loadedBytes, totalBytes });
+  report("module", 0);
+  const memory = createMemory(manifest);
+  const module = await openModule(variant, source, options);
+  const [engine, tokenizer] = await Promise.all([
+    instantiate(variant.module, module, memory),
+    openTokenizer(manifest, source, options),
+    openWeights(manifest, memory, source, options, (bytes) => {
+      report("weights", bytes);
+    }),
+  ]);
+  report("ready", totalBytes);
+  return createModel({ manifest, engine, tokenizer, variant, loadSeconds: (performance.now() - begin) / 1000 });
+}
+
+async function openModule(variant: Variant, source: ArtefactSource, options: LoadOptions): Promise<WebAssembly.Module> {
+  const { module, signal } = options;
+  if (module instanceof WebAssembly.Module) return module;
+  const bytes = await moduleBytes(variant, source, module, signal);
+  if (bytes.length !== variant.bytes) {
+    throw new LfmcError("artefact/mismatch", `has ${bytes.length} bytes, the manifest says ${variant.bytes}`, { subject: variant.module });
+  }
+  if (options.verify) await verifyHash(variant.module, bytes, variant.sha256);
+  return compileModule(variant.module, bytes);
+}
+
+async function moduleBytes(
+  variant: Variant,
+  source: ArtefactSource,
+  module: Response | URL | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  if (module === undefined) return source.read(variant.module, signal);
+  if (module instanceof URL) return urlSource(module).read(module.href, signal);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of responseBytes(module, variant.module)) pieces.push(piece);
+  return new Uint8Array(await new Blob(pieces.map((piece) => new Uint8Array(piece))).arrayBuffer());
+}
+
+async function openWeights(
+  manifest: Manifest,
+  memory: WebAssembly.Memory,
+  source: ArtefactSource,
+  options: LoadOptions,
+  onBytes: (loadedBytes: number) => void,
+): Promise<void> {
+  const { offset, bytes } = manifest.memory.weights;
+  const { weights } = options;
+  const from =
+    weights === undefined || weights instanceof URL
+      ? partsOfSource(weights ? urlSource(weights) : source)
+      : partsOfInput(weights, manifest.weights.length);
+  const target = new Uint8Array(memory.buffer, offset, bytes);
+  await loadWeights(manifest.weights, target, from, { verify: options.verify ?? false, signal: options.signal, onBytes });
+}
+
+async function openTokenizer(manifest: Manifest, source: ArtefactSource, options: LoadOptions): Promise<Tokenizer | null> {
+  const { tokenizer, signal } = options;
+  const { bos } = manifest.tokens;
+  if (tokenizer === null) return null;
+  if (tokenizer) return createTokenizer(tokenizer.json, tokenizer.config, bos);
+  const { tokenizer: json, tokenizerConfig: config } = manifest.files;
+  if (json === null) return null;
+  return createTokenizer(await readJson(source, json, signal), config === null ? {} : await readJson(source, config, signal), bos);
+}
+
+async function readJson(source: ArtefactSource, path: string, signal: AbortSignal | undefined): Promise<unknown> {
+  const text = new TextDecoder().decode(await source.read(path, signal));
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new LfmcError("artefact/invalid", "is not JSON", { subject: path, cause });
+  }
+}
+
+/** Stands in where the caller names no folder: whatever is not given is missing. */
+const noSource: ArtefactSource = {
+  read: (path) => Promise.reject(notGiven(path)),
+  stream: (path) => {
+    throw notGiven(path);
+  },
+};
+
+function notGiven(path: string): LfmcError {
+  return new LfmcError("io/missing", "is not given, and neither is the artefact's folder", {
+    subject: path,
+    hint: "Pass `base`, or `manifest`, `module`, `weights` and `tokenizer` (null for none).",
+  });
+}

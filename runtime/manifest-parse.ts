@@ -1,0 +1,185 @@
+/**
+ * `manifest.json` from unknown JSON to `Manifest`. What passes here can be obeyed blindly: every region lies inside the memory and
+ * apart from the others, the weight parts fill their region exactly, rows and logits hold the limits, and file names cannot leave
+ * the artefact's folder. Keys it does not know are left out.
+ */
+import {
+  type Limits,
+  type Manifest,
+  type MemoryMap,
+  type ModelFacts,
+  type PackedTensor,
+  type Quantization,
+  type Region,
+  type SamplingDefaults,
+  type SpecialTokens,
+  type Variant,
+  type WeightPart,
+  manifestFormat,
+  manifestVersion,
+} from "./manifest.ts";
+import { Reader } from "./manifest-reader.ts";
+
+/** Bytes of one row of a call: token, slot, position, wantsLogits as i32. */
+export const rowBytes = 16;
+const pageBytes = 65536;
+const maximumPages = 65536;
+
+/** The manifest in `json` (the parsed text of `manifest.json`); throws `artefact/invalid` naming the first field at fault. */
+export function parseManifest(json: unknown): Manifest {
+  const root = new Reader(json, "");
+  const version = root.integer("version");
+  if (root.string("format") !== manifestFormat) root.fail("format", `is not "${manifestFormat}"`);
+  if (version !== manifestVersion) root.fail("version", `is ${version}, this runtime reads ${manifestVersion}`);
+  const memory = parseMemory(root.object("memory"));
+  const manifest: Manifest = {
+    format: manifestFormat,
+    version: manifestVersion,
+    lfmc: root.string("lfmc"),
+    name: root.string("name"),
+    target: root.oneOf("target", ["wasm-simd"]),
+    model: parseModel(root.object("model")),
+    limits: parseLimits(root.object("limits")),
+    memory,
+    variants: root.array("variants").map(parseVariant),
+    weights: root.array("weights").map(parseWeightPart),
+    tensors: root.array("tensors").map((tensor) => parseTensor(tensor, memory.weights)),
+    quantization: parseQuantization(root.object("quantization")),
+    sampling: parseSampling(root.object("sampling")),
+    tokens: parseTokens(root.object("tokens")),
+    files: parseFiles(root.object("files")),
+  };
+  checkWhole(root, manifest);
+  return manifest;
+}
+
+function parseModel(at: Reader): ModelFacts {
+  return {
+    type: at.oneOf("type", ["lfm2", "lfm2_moe"]),
+    vocabSize: at.positive("vocabSize"),
+    hiddenSize: at.positive("hiddenSize"),
+    layers: at.positive("layers"),
+    parameters: at.integer("parameters"),
+    hash: at.hash("hash"),
+  };
+}
+
+function parseLimits(at: Reader): Limits {
+  return {
+    context: at.positive("context"),
+    prefillChunk: at.positive("prefillChunk"),
+    logitRows: at.positive("logitRows"),
+    sessions: at.positive("sessions"),
+    rewind: at.integer("rewind"),
+  };
+}
+
+function parseMemory(at: Reader): MemoryMap {
+  const state = at.object("state");
+  const logits = at.object("logits");
+  return {
+    bytes: at.positive("bytes"),
+    pages: at.positive("pages"),
+    weights: parseRegion(at.object("weights")),
+    state: { ...parseRegion(state), slotBytes: state.integer("slotBytes") },
+    rows: parseRegion(at.object("rows")),
+    logits: { ...parseRegion(logits), strideBytes: logits.positive("strideBytes") },
+    scratch: parseRegion(at.object("scratch")),
+  };
+}
+
+function parseRegion(at: Reader): Region {
+  return { offset: at.integer("offset"), bytes: at.integer("bytes") };
+}
+
+function parseVariant(at: Reader): Variant {
+  return {
+    name: at.string("name"),
+    module: at.fileName("module", ""),
+    features: at.strings("features"),
+    threads: at.boolean("threads"),
+    bytes: at.positive("bytes"),
+    sha256: at.hash("sha256"),
+  };
+}
+
+function parseWeightPart(at: Reader): WeightPart {
+  return { path: at.fileName("path", "weights/"), bytes: at.positive("bytes"), sha256: at.hash("sha256") };
+}
+
+function parseTensor(at: Reader, weights: Region): PackedTensor {
+  const tensor: PackedTensor = {
+    name: at.string("name"),
+    sources: at.strings("sources"),
+    encoding: at.string("encoding"),
+    shape: at.integers("shape"),
+    offset: at.integer("offset"),
+    bytes: at.integer("bytes"),
+  };
+  if (tensor.offset + tensor.bytes > weights.bytes) at.fail("offset", "leads outside the weights region");
+  return tensor;
+}
+
+function parseQuantization(at: Reader): Quantization {
+  return {
+    weights: at.string("weights"),
+    activations: at.oneOf("activations", ["q8", "f32"]),
+    kv: at.oneOf("kv", ["f32", "f16"]),
+  };
+}
+
+function parseSampling(at: Reader): SamplingDefaults {
+  return {
+    temperature: at.number("temperature"),
+    topK: at.integer("topK"),
+    topP: at.number("topP"),
+    minP: at.number("minP"),
+    repetitionPenalty: at.number("repetitionPenalty"),
+  };
+}
+
+function parseTokens(at: Reader): SpecialTokens {
+  return { bos: at.integerOrNull("bos"), eos: at.integers("eos"), pad: at.integerOrNull("pad") };
+}
+
+function parseFiles(at: Reader): Manifest["files"] {
+  return {
+    tokenizer: at.fileNameOrNull("tokenizer"),
+    tokenizerConfig: at.fileNameOrNull("tokenizerConfig"),
+    chatTemplate: at.fileNameOrNull("chatTemplate"),
+  };
+}
+
+/** What ties the fields to one another. */
+function checkWhole(root: Reader, { memory, limits, model, weights, variants, tokens }: Manifest): void {
+  if (memory.pages > maximumPages) root.fail("memory.pages", `is above ${maximumPages}, the most that a 32-bit memory has`);
+  if (memory.bytes !== memory.pages * pageBytes) root.fail("memory.bytes", `is not ${memory.pages} pages of 64 KiB`);
+  checkRegions(root, memory);
+  if (memory.state.bytes < limits.sessions * memory.state.slotBytes) root.fail("memory.state", "does not hold limits.sessions slots");
+  if (memory.rows.bytes < limits.prefillChunk * rowBytes) root.fail("memory.rows", "does not hold limits.prefillChunk rows");
+  const { bytes, strideBytes } = memory.logits;
+  if (strideBytes < model.vocabSize * 4 || strideBytes % 4 !== 0) root.fail("memory.logits.strideBytes", "does not hold one row of logits");
+  if (bytes < (limits.logitRows - 1) * strideBytes + model.vocabSize * 4) root.fail("memory.logits", "does not hold limits.logitRows rows");
+  const partBytes = weights.reduce((sum, part) => sum + part.bytes, 0);
+  if (partBytes !== memory.weights.bytes) root.fail("weights", `have ${partBytes} bytes, their region has ${memory.weights.bytes}`);
+  if (variants.length === 0) root.fail("variants", "is empty");
+  for (const list of [variants.map((v) => v.name), variants.map((v) => v.module), weights.map((w) => w.path)]) {
+    const repeated = list.find((name, i) => list.indexOf(name) !== i);
+    if (repeated !== undefined) root.fail("variants and weights", `name "${repeated}" twice`);
+  }
+  for (const id of [tokens.bos, tokens.pad, ...tokens.eos]) {
+    if (id !== null && id >= model.vocabSize) root.fail("tokens", `names ${id}, outside the vocabulary of ${model.vocabSize}`);
+  }
+}
+
+function checkRegions(root: Reader, memory: MemoryMap): void {
+  const names = ["weights", "state", "rows", "logits", "scratch"] as const;
+  const regions = names.map((name) => ({ name, ...memory[name] })).toSorted((a, b) => a.offset - b.offset || a.bytes - b.bytes);
+  let end = 0;
+  for (const { name, offset, bytes } of regions) {
+    if (offset % 4 !== 0) root.fail(`memory.${name}.offset`, "is not a multiple of 4");
+    if (offset + bytes > memory.bytes) root.fail(`memory.${name}`, "leads outside the memory");
+    if (bytes > 0 && offset < end) root.fail(`memory.${name}`, "overlaps another region");
+    end = Math.max(end, offset + bytes);
+  }
+}

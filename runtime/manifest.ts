@@ -1,0 +1,118 @@
+/**
+ * The artefact contract: what `manifest.json` says. The compiler writes it, the runtime obeys it; every address is a byte offset
+ * into the module's one memory, fixed by the compiler's plan.
+ */
+
+export const manifestFormat = "lfmc-artefact";
+export const manifestVersion = 1;
+
+export interface Manifest {
+  readonly format: typeof manifestFormat;
+  readonly version: typeof manifestVersion;
+  /** Version of the compiler that wrote the artefact. */
+  readonly lfmc: string;
+  readonly name: string;
+  readonly target: "wasm-simd";
+  readonly model: ModelFacts;
+  readonly limits: Limits;
+  readonly memory: MemoryMap;
+  readonly variants: readonly Variant[];
+  /** Parts of the weights region, to be laid one after the other from its offset. */
+  readonly weights: readonly WeightPart[];
+  readonly tensors: readonly PackedTensor[];
+  readonly quantization: Quantization;
+  readonly sampling: SamplingDefaults;
+  readonly tokens: SpecialTokens;
+  /** File names inside the artefact, null where the model has none. */
+  readonly files: { readonly tokenizer: string | null; readonly tokenizerConfig: string | null; readonly chatTemplate: string | null };
+}
+
+export interface ModelFacts {
+  readonly type: "lfm2" | "lfm2_moe";
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly layers: number;
+  readonly parameters: number;
+  /** sha256 of the packed weights and the module-independent plan: two artefacts with one hash give the same bits and accept each other's sessions. */
+  readonly hash: string;
+}
+
+export interface Limits {
+  /** Positions a session can hold. */
+  readonly context: number;
+  /** Most rows in one forward call. */
+  readonly prefillChunk: number;
+  /** Most rows that may want logits in one forward call. */
+  readonly logitRows: number;
+  /** Session slots. */
+  readonly sessions: number;
+  /** Positions by which a session can be rewound at no cost. */
+  readonly rewind: number;
+}
+
+export interface MemoryMap {
+  /** The whole memory, in bytes and in pages of 64 KiB: both its initial size and its maximum. */
+  readonly bytes: number;
+  readonly pages: number;
+  readonly weights: Region;
+  /** Session slots, one after the other: slot s starts at offset + s * slotBytes. */
+  readonly state: Region & { readonly slotBytes: number };
+  /** Rows of a call, 16 bytes each: token, slot, position, wantsLogits (0 or 1), as little-endian i32. */
+  readonly rows: Region;
+  /** f32 logits of the rows that want them, in rising order; row r starts at offset + r * strideBytes. */
+  readonly logits: Region & { readonly strideBytes: number };
+  readonly scratch: Region;
+}
+
+export interface Region {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** A module imports its memory as `env.memory` and exports `forward(rowCount: i32, logitCount: i32)`. */
+export interface Variant {
+  readonly name: string;
+  readonly module: string;
+  readonly features: readonly string[];
+  readonly threads: boolean;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface WeightPart {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface PackedTensor {
+  readonly name: string;
+  /** Checkpoint tensors it was packed from. */
+  readonly sources: readonly string[];
+  readonly encoding: string;
+  readonly shape: readonly number[];
+  /** Offset inside the weights region. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface Quantization {
+  readonly weights: string;
+  readonly activations: "q8" | "f32";
+  readonly kv: "f32" | "f16";
+}
+
+/** From `generation_config.json`; what a call leaves out falls back to these. */
+export interface SamplingDefaults {
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+}
+
+export interface SpecialTokens {
+  readonly bos: number | null;
+  readonly eos: readonly number[];
+  readonly pad: number | null;
+}

@@ -1,0 +1,87 @@
+/**
+ * A loaded model: one engine, its manifest, its tokenizer and its session slots. Everything that runs it goes through one `RowRunner`.
+ */
+import { type Engine, type Row, RowRunner } from "./engine.ts";
+import { LfmcError } from "./errors.ts";
+import type { Manifest, Variant } from "./manifest.ts";
+import { Session, type SessionHost } from "./session.ts";
+import { Timeline } from "./timeline.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+export interface Model {
+  readonly manifest: Manifest;
+  /** The variant that runs, null where the engine is not one of the artefact's modules. */
+  readonly variant: Variant | null;
+  /** null where the model came without one. */
+  readonly tokenizer: Tokenizer | null;
+  /** From the call of `load` to the model. */
+  readonly loadSeconds: number;
+  /** A session in a free slot; throws `run/sessions` where all are taken. */
+  createSession(): Session;
+  /** A new session with a saved one's past; throws as `createSession` and `Session.load` do. */
+  restore(bytes: Uint8Array): Session;
+  /**
+   * The raw call: evaluates rows, returns a view of vocabSize logits for each one that wants them, valid until the next call. It
+   * writes to the slots it names: keep them apart from those of live sessions.
+   */
+  forward(rows: readonly Row[]): readonly Float32Array[];
+  /** Ends the model and lets go of its memory. */
+  dispose(): Promise<void>;
+}
+
+export interface ModelParts {
+  readonly manifest: Manifest;
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer | null;
+  readonly variant?: Variant | null;
+  readonly loadSeconds?: number;
+}
+
+/** A model on any engine; `load` calls this with a WebAssembly instance. Throws `artefact/mismatch` where engine and manifest differ. */
+export function createModel(parts: ModelParts): Model {
+  const { manifest, tokenizer } = parts;
+  let runner: RowRunner | null = new RowRunner(manifest, parts.engine);
+  const free = Array.from({ length: manifest.limits.sessions }, (_, slot) => slot);
+  const alive = (): RowRunner => {
+    if (runner) return runner;
+    throw new LfmcError("run/disposed", "has been disposed of", { subject: "model", hint: "Load it again." });
+  };
+  const host: SessionHost = {
+    manifest,
+    tokenizer,
+    createSession() {
+      const rows = alive();
+      const slot = free.shift();
+      if (slot !== undefined) return new Session(host, new Timeline(manifest, rows, slot));
+      throw new LfmcError("run/sessions", `all ${manifest.limits.sessions} session slots are taken`, {
+        subject: "model",
+        hint: "Release a session, or compile with a larger --sessions.",
+      });
+    },
+    release: (slot) => void free.push(slot),
+    assertAlive: () => void alive(),
+  };
+  return {
+    manifest,
+    tokenizer,
+    variant: parts.variant ?? null,
+    loadSeconds: parts.loadSeconds ?? 0,
+    createSession: () => host.createSession(),
+    restore: (bytes) => restoreInto(host.createSession(), bytes),
+    forward: (rows) => alive().forward(rows),
+    dispose() {
+      runner = null;
+      return Promise.resolve();
+    },
+  };
+}
+
+function restoreInto(session: Session, bytes: Uint8Array): Session {
+  try {
+    session.load(bytes);
+    return session;
+  } catch (error) {
+    session.release();
+    throw error;
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * From logits to a token, reproducibly: binary32 steps in a fixed order, the contract's exp, a counter-based generator. No
+ * Math.exp, whose last bit differs between engines.
+ *
+ * Order, as in Hugging Face's generate: repetition penalty, temperature, top-k, top-p, min-p. Candidates are ordered by rising
+ * rank: higher logit first, ties to the lower id. Each filter keeps a prefix of that order.
+ */
+import { LfmcError } from "./errors.ts";
+import { exp } from "./exp.ts";
+import type { SamplingDefaults } from "./manifest.ts";
+import { uniform } from "./random.ts";
+
+const f = Math.fround;
+
+export interface SamplingSettings extends SamplingDefaults {
+  readonly seed: number;
+}
+
+/** Chooses the token that follows `tokens`, given its logits. */
+export type Sampler = (logits: Float32Array, tokens: readonly number[]) => number;
+
+/**
+ * A sampler with these settings: temperature 0 is greedy; topK 0, topP 1, minP 0 and repetitionPenalty 1 are off. Throws `run/input`
+ * for a setting out of range.
+ */
+export function createSampler(settings: SamplingSettings): Sampler {
+  checkSettings(settings);
+  const { temperature, repetitionPenalty, seed } = settings;
+  const penalize = repetitionPenalty !== 1;
+  // A temperature that vanishes in binary32 is 0.
+  const greedy = f(temperature) === 0;
+  return (logits, tokens) => {
+    const scores = penalize ? penalized(logits, tokens, f(repetitionPenalty)) : logits;
+    const best = argmax(scores);
+    return greedy ? best : draw(scores, best, settings, uniform(seed, tokens.length));
+  };
+}
+
+/** Index of the largest logit, ties to the lower index; throws `run/input` where no logit is a number. */
+export function argmax(logits: Float32Array): number {
+  let best = -1;
+  let highest = -Infinity;
+  for (let i = 0; i < logits.length; i++) {
+    const value = logits[i] ?? NaN;
+    if (value > highest) {
+      highest = value;
+      best = i;
+    }
+  }
+  if (best < 0) throw new LfmcError("run/input", "none of the logits is a finite number", { subject: "logits" });
+  return best;
+}
+
+/** A copy in which every token of `tokens` is less likely: positive logits are divided, negative ones multiplied by `penalty`. */
+function penalized(logits: Float32Array, tokens: readonly number[], penalty: number): Float32Array {
+  const scores = logits.slice();
+  for (const token of new Set(tokens)) {
+    const value = scores[token] ?? 0;
+    scores[token] = value > 0 ? value / penalty : value * penalty;
+  }
+  return scores;
+}
+
+/** Inverse-transform sampling over the candidates that the filters keep; `random` in [0, 1). */
+function draw(scores: Float32Array, best: number, settings: SamplingSettings, random: number): number {
+  const { topK, topP, minP } = settings;
+  const nucleus = topP < 1;
+  const ids = topK > 0 || nucleus ? ranked(scores, topK) : everyId(scores.length);
+  const weights = weigh(scores, ids, scores[best] ?? 0, f(settings.temperature));
+  let kept = nucleus ? nucleusLength(weights, f(topP)) : ids.length;
+  if (minP > 0) kept = keepLikely(ids, weights, kept, f(minP));
+  const target = f(random * sum(weights, kept));
+  let reached = 0;
+  let last = best;
+  for (let i = 0; i < kept; i++) {
+    const weight = weights[i] ?? 0;
+    if (weight === 0) continue;
+    last = ids[i] ?? best;
+    reached = f(reached + weight);
+    if (reached > target) break;
+  }
+  return last;
+}
+
+/** e^((score - highest) / temperature): 1 for the best candidate. */
+function weigh(scores: Float32Array, ids: Uint32Array, highest: number, temperature: number): Float32Array {
+  const weights = new Float32Array(ids.length);
+  for (let i = 0; i < ids.length; i++) weights[i] = exp(f(f((scores[ids[i] ?? 0] ?? 0) - highest) / temperature));
+  return weights;
+}
+
+function everyId(count: number): Uint32Array {
+  const ids = new Uint32Array(count);
+  for (let i = 0; i < count; i++) ids[i] = i;
+  return ids;
+}
+
+/** Ids by rank, the first `limit` of them (0: all). */
+function ranked(scores: Float32Array, limit: number): Uint32Array {
+  const keys = limit > 0 && limit < scores.length ? largestKeys(scores, limit) : firstKeys(scores, scores.length);
+  keys.sort();
+  const ids = new Uint32Array(keys.length);
+  for (let i = 0; i < ids.length; i++) ids[i] = idOfKey(keys[keys.length - 1 - i] ?? 0);
+  return ids;
+}
+
+function firstKeys(scores: Float32Array, count: number): Float64Array {
+  const keys = new Float64Array(count);
+  for (let i = 0; i < count; i++) keys[i] = key(scores[i] ?? 0, i);
+  return keys;
+}
+
+const idSpan = 2 ** 21;
+const bits = new Uint32Array(1);
+const float = new Float32Array(bits.buffer);
+
+/** One number whose order is the rank: the logit's bits made monotone, then the id counted down; exact below 2^53. */
+function key(score: number, id: number): number {
+  float[0] = score + 0;
+  const word = bits[0] ?? 0;
+  const monotone = word >>> 31 ? ~word >>> 0 : word + 2 ** 31;
+  return monotone * idSpan + (idSpan - 1 - id);
+}
+
+function idOfKey(value: number): number {
+  return idSpan - 1 - (value % idSpan);
+}
+
+/** The `limit` largest keys, in heap order: one pass with a binary heap whose root is the smallest kept. */
+function largestKeys(scores: Float32Array, limit: number): Float64Array {
+  const heap = firstKeys(scores, limit).sort();
+  let floor = scores[idOfKey(heap[0] ?? 0)] ?? -Infinity;
+  for (let id = limit; id < scores.length; id++) {
+    const score = scores[id] ?? -Infinity;
+    // A tie loses to the lower id, which is in the heap already.
+    if (!(score > floor)) continue;
+    siftDown(heap, key(score, id));
+    floor = scores[idOfKey(heap[0] ?? 0)] ?? -Infinity;
+  }
+  return heap;
+}
+
+/** Replaces the root by `value` and restores the heap. */
+function siftDown(heap: Float64Array, value: number): void {
+  let at = 0;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= heap.length) break;
+    if ((heap[child + 1] ?? Infinity) < (heap[child] ?? Infinity)) child++;
+    const next = heap[child] ?? Infinity;
+    if (next >= value) break;
+    heap[at] = next;
+    at = child;
+  }
+  heap[at] = value;
+}
+
+/** Length of the shortest prefix that holds `share` of all the weight. */
+function nucleusLength(weights: Float32Array, share: number): number {
+  const enough = f(share * sum(weights, weights.length));
+  let reached = 0;
+  for (let i = 0; i < weights.length; i++) {
+    reached = f(reached + (weights[i] ?? 0));
+    if (reached >= enough) return i + 1;
+  }
+  return weights.length;
+}
+
+/** Moves the candidates of weight at least `least` (the best has weight 1) to the front, in order; returns how many. */
+function keepLikely(ids: Uint32Array, weights: Float32Array, count: number, least: number): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const weight = weights[i] ?? 0;
+    if (weight < least) continue;
+    ids[kept] = ids[i] ?? 0;
+    weights[kept] = weight;
+    kept++;
+  }
+  return kept;
+}
+
+function sum(weights: Float32Array, count: number): number {
+  let total = 0;
+  for (let i = 0; i < count; i++) total = f(total + (weights[i] ?? 0));
+  return total;
+}
+
+function checkSettings({ temperature, topK, topP, minP, repetitionPenalty, seed }: SamplingSettings): void {
+  const check = (subject: string, ok: boolean, fact: string): void => {
+    if (!ok) throw new LfmcError("run/input", fact, { subject });
+  };
+  check("temperature", Number.isFinite(temperature) && temperature >= 0, `${temperature} is not a number of at least 0`);
+  check("topK", Number.isSafeInteger(topK) && topK >= 0, `${topK} is not an integer of at least 0`);
+  check("topP", topP >= 0 && topP <= 1, `${topP} is not a number from 0 to 1`);
+  check("minP", minP >= 0 && minP <= 1, `${minP} is not a number from 0 to 1`);
+  check("repetitionPenalty", Number.isFinite(repetitionPenalty) && repetitionPenalty > 0, `${repetitionPenalty} is not a number above 0`);
+  check("seed", Number.isSafeInteger(seed) && seed >= 0, `${seed} is not an integer from 0 to 2^53 - 1`);
+}

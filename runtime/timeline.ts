@@ -1,0 +1,141 @@
+/**
+ * A session's past: its tokens and how many of them the slot's state has seen. Tokens are appended at once and evaluated when
+ * somebody needs them, so a sampled token costs nothing until the next one is wanted.
+ *
+ * Invariant: the slot's state is exactly that of `tokens[0 .. evaluated)`, and can be taken back to any length of at least
+ * `highest - limits.rewind`, because the convolution rings hold that many rows more than a step reads; or to 0, by clearing it.
+ */
+import { type RowRunner, checkToken } from "./engine.ts";
+import { LfmcError } from "./errors.ts";
+import type { Manifest } from "./manifest.ts";
+
+export interface TimelineState {
+  readonly tokens: readonly number[];
+  readonly evaluated: number;
+  /** The longest `evaluated` since the state was clear. */
+  readonly highest: number;
+}
+
+/** Which of the evaluated tokens want logits. */
+export type LogitWish = "none" | "last" | "all";
+
+export class Timeline {
+  readonly slot: number;
+  readonly #manifest: Manifest;
+  readonly #runner: RowRunner;
+  readonly #tokens: number[] = [];
+  #evaluated = 0;
+  #highest = 0;
+  #forwardPasses = 0;
+
+  /** Takes over the slot and clears its state. */
+  constructor(manifest: Manifest, runner: RowRunner, slot: number) {
+    this.#manifest = manifest;
+    this.#runner = runner;
+    this.slot = slot;
+    this.#clear();
+  }
+
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
+  /** Tokens that the state has not seen. */
+  get pending(): number {
+    return this.#tokens.length - this.#evaluated;
+  }
+
+  /** Forward calls made so far. */
+  get forwardPasses(): number {
+    return this.#forwardPasses;
+  }
+
+  /** Appends tokens without evaluating them; throws `run/context` where they do not fit, `run/input` where one is no token, and then appends none. */
+  append(tokens: readonly number[]): void {
+    const { context } = this.#manifest.limits;
+    tokens.forEach((token, i) => {
+      checkToken(token, this.#manifest.model.vocabSize, `tokens[${i}]`);
+    });
+    if (this.#tokens.length + tokens.length > context) {
+      throw new LfmcError("run/context", `${this.#tokens.length} + ${tokens.length} tokens do not fit the context of ${context}`, {
+        subject: "session",
+        hint: "Shorten the prompt, reset the session, or compile with a larger --context.",
+      });
+    }
+    for (const token of tokens) this.#tokens.push(token);
+  }
+
+  /**
+   * Evaluates the next at most `chunk` pending tokens in one forward call, fewer where a limit asks for it. Returns the logits of
+   * the tokens that want them: with "last" only the very last token of the session, so a call in the middle returns none.
+   */
+  step(chunk: number, wish: LogitWish): readonly Float32Array[] {
+    const { prefillChunk, logitRows } = this.#manifest.limits;
+    const count = Math.min(this.pending, chunk, prefillChunk, wish === "all" ? logitRows : prefillChunk);
+    if (count < 1) return [];
+    const last = this.#tokens.length - 1;
+    const rows = this.#tokens.slice(this.#evaluated, this.#evaluated + count).map((token, i) => {
+      const position = this.#evaluated + i;
+      return { token, slot: this.slot, position, wantsLogits: wish === "all" || (wish === "last" && position === last) };
+    });
+    const logits = this.#runner.forward(rows);
+    this.#forwardPasses++;
+    this.#evaluated += count;
+    this.#highest = Math.max(this.#highest, this.#evaluated);
+    return logits;
+  }
+
+  /** Drops the tokens from `length` on; throws `run/input` for no such length, `run/context` where the rings do not reach back. */
+  rewind(length: number): void {
+    if (!Number.isInteger(length) || length < 0 || length > this.#tokens.length) {
+      throw new LfmcError("run/input", `${length} is not a position from 0 to ${this.#tokens.length}`, { subject: "rewind" });
+    }
+    const reach = this.#highest - this.#manifest.limits.rewind;
+    if (length === 0) this.#clear();
+    else if (length < this.#evaluated && length < reach) {
+      throw new LfmcError("run/context", `position ${length} is out of reach, the earliest is ${reach}`, {
+        subject: "rewind",
+        hint: "Rewind to 0 and evaluate the first tokens again, or save the session earlier and restore it.",
+      });
+    }
+    this.#tokens.length = length;
+    this.#evaluated = Math.min(this.#evaluated, length);
+  }
+
+  /** Makes the last token pending again, so that its logits can be asked for; throws as `rewind` does. */
+  reconsiderLast(): void {
+    const last = this.#tokens.at(-1);
+    if (last === undefined || this.pending > 0) return;
+    this.rewind(this.#tokens.length - 1);
+    this.append([last]);
+  }
+
+  /** What `load` takes back, with the bytes of the slot. */
+  snapshot(): TimelineState & { readonly block: Uint8Array } {
+    const block = this.#runner.slotBytes(this.slot);
+    return { tokens: [...this.#tokens], evaluated: this.#evaluated, highest: this.#highest, block };
+  }
+
+  /** Replaces everything by a snapshot of the same model; throws `artefact/mismatch` where it cannot be one, and then changes nothing. */
+  load({ tokens, evaluated, highest }: TimelineState, block: Uint8Array): void {
+    const target = this.#runner.slotBytes(this.slot);
+    const { model, limits } = this.#manifest;
+    const counts = evaluated <= tokens.length && evaluated <= highest && highest <= limits.context && tokens.length <= limits.context;
+    if (!counts || block.length !== target.length || tokens.some((token) => token >= model.vocabSize)) {
+      throw new LfmcError("artefact/mismatch", "does not fit this model's session slots", { subject: "session" });
+    }
+    target.set(block);
+    this.#tokens.length = 0;
+    this.append(tokens);
+    this.#evaluated = evaluated;
+    this.#highest = highest;
+  }
+
+  /** Kernels read rows before position 0 as what the memory holds there: zeros. */
+  #clear(): void {
+    this.#runner.slotBytes(this.slot).fill(0);
+    this.#tokens.length = 0;
+    this.#evaluated = 0;
+    this.#highest = 0;
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Text to tokens by @huggingface/tokenizers, tokens to text by the byte-level alphabet itself, so that a whole text and a streamed
+ * one are decoded by the same code. Decoding never tidies up spaces: it gives back what was encoded. Only byte-level BPE
+ * tokenizers are taken; every LFM2 release has one.
+ */
+import { Tokenizer as hubConstructor } from "@huggingface/tokenizers";
+import { LfmcError } from "./errors.ts";
+import { TextStream } from "./text-stream.ts";
+
+export interface EncodeOptions {
+  /** Put the beginning-of-sequence token in front; by default as tokenizer_config.json and tokenizer.json say. A text that begins with it gets no second. */
+  readonly addBos?: boolean;
+}
+
+export interface Tokenizer {
+  /** Token ids of a text; special tokens written out in it become their ids. */
+  encode(text: string, options?: EncodeOptions): number[];
+  /** The text of token ids, special tokens left out; bytes that are no UTF-8 become U+FFFD. */
+  decode(ids: readonly number[]): string;
+  /** A decoder to push ids into, one by one. */
+  stream(): TextStream;
+  /** Id of a token by its content, such as "<|im_end|>". */
+  idOf(content: string): number | undefined;
+}
+
+/** What is used of the package's class. Its own declarations do not resolve under Node's module rules, so it arrives untyped. */
+interface HubTokenizer {
+  encode(text: string, options: { readonly add_special_tokens: boolean }): { readonly ids: number[] };
+  token_to_id(content: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+  get_added_tokens_decoder(): ReadonlyMap<number, { readonly content: string; readonly special: boolean }>;
+}
+
+type HubConstructor = new (json: object, config: object) => HubTokenizer;
+
+/** A tokenizer from parsed `tokenizer.json` and `tokenizer_config.json`; `bos` is the model's id. Throws `artefact/invalid`. */
+export function createTokenizer(json: unknown, config: unknown, bos: number | null): Tokenizer {
+  const hub = openHub(json, config ?? {});
+  const addBosByConfig = field(config, "add_bos_token");
+  const bytesOf = byteTable(hub);
+  const stream = (): TextStream => new TextStream(bytesOf);
+  return {
+    encode(text, { addBos } = {}) {
+      const bare = hub.encode(text, { add_special_tokens: false }).ids;
+      const wanted = addBos ?? (typeof addBosByConfig === "boolean" ? addBosByConfig : startsWithBos(hub, bos));
+      return wanted && bos !== null && bare[0] !== bos ? [bos, ...bare] : bare;
+    },
+    decode(ids) {
+      const text = stream();
+      return ids.map((id) => text.push(id)).join("") + text.flush();
+    },
+    stream,
+    idOf: (content) => hub.token_to_id(content),
+  };
+}
+
+function openHub(json: unknown, config: object): HubTokenizer {
+  const decoder = field(field(json, "decoder"), "type");
+  if (decoder !== "ByteLevel") throw invalid(`decoder is ${JSON.stringify(decoder)}, only byte-level tokenizers are supported`);
+  if (typeof json !== "object" || json === null) throw invalid("is not an object");
+  const Hub: unknown = hubConstructor;
+  if (!isHubConstructor(Hub)) throw invalid("has no reader: @huggingface/tokenizers is missing");
+  try {
+    return new Hub(json, config);
+  } catch (cause) {
+    throw invalid("is not a tokenizer", cause);
+  }
+}
+
+function isHubConstructor(value: unknown): value is HubConstructor {
+  return typeof value === "function";
+}
+
+/** Whether the tokenizer's own post-processor puts BOS in front. */
+function startsWithBos(hub: HubTokenizer, bos: number | null): boolean {
+  return bos !== null && hub.encode("a", { add_special_tokens: true }).ids[0] === bos;
+}
+
+/** Bytes of each token, looked up when first needed: special and unknown ones have none, added ones are plain text. */
+function byteTable(hub: HubTokenizer): (token: number) => Uint8Array {
+  const none = new Uint8Array(0);
+  const added = hub.get_added_tokens_decoder();
+  const byteOf = byteOfCharacter();
+  const known = new Map<number, Uint8Array>();
+  const encoder = new TextEncoder();
+  const compute = (token: number): Uint8Array => {
+    const special = added.get(token);
+    if (special) return special.special ? none : encoder.encode(special.content);
+    const characters = Array.from(hub.id_to_token(token) ?? "");
+    return Uint8Array.from(characters.flatMap((character) => byteOf.get(character) ?? [...encoder.encode(character)]));
+  };
+  return (token) => {
+    const bytes = known.get(token) ?? compute(token);
+    known.set(token, bytes);
+    return bytes;
+  };
+}
+
+/** GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the other 68 for U+0100 and on, in rising order. */
+function byteOfCharacter(): ReadonlyMap<string, number> {
+  const table = new Map<string, number>();
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) {
+    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte !== 0xad);
+    table.set(String.fromCharCode(printable ? byte : next++), byte);
+  }
+  return table;
+}
+
+function field(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null ? Object.getOwnPropertyDescriptor(value, key)?.value : undefined;
+}
+
+function invalid(fact: string, cause?: unknown): LfmcError {
+  return new LfmcError("artefact/invalid", fact, { subject: "tokenizer.json", cause });
+}

@@ -1,0 +1,45 @@
+/** A WebAssembly module as an engine: one memory of the planned size, one instance, one export. */
+import type { Engine } from "./engine.ts";
+import { LfmcError } from "./errors.ts";
+import type { Manifest } from "./manifest.ts";
+
+/** The planned memory, zeroed: as large at first as it can ever be. Throws `run/memory` where the host has not got that much. */
+export function createMemory(manifest: Manifest): WebAssembly.Memory {
+  const { pages, bytes } = manifest.memory;
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  } catch (cause) {
+    throw new LfmcError("run/memory", `the host does not give ${bytes} bytes of WebAssembly memory`, {
+      subject: manifest.name,
+      hint: "Compile with a smaller --context or fewer --sessions, or run it where there is more memory.",
+      cause,
+    });
+  }
+}
+
+/** Compiles a module; throws `run/variant` where the engine refuses it. */
+export async function compileModule(subject: string, bytes: Uint8Array): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(new Uint8Array(bytes));
+  } catch (cause) {
+    throw new LfmcError("run/variant", "the engine does not compile this module", {
+      subject,
+      hint: "Where code may not be generated at run time, import the module statically and pass it to load as `module`.",
+      cause,
+    });
+  }
+}
+
+/** Instantiates `module` on `memory`; throws `artefact/mismatch` where it is not a module of this contract. */
+export async function instantiate(subject: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<Engine> {
+  const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) => {
+    throw new LfmcError("artefact/mismatch", "does not fit the planned memory", { subject, cause });
+  });
+  const { forward } = instance.exports;
+  if (!isForward(forward)) throw new LfmcError("artefact/mismatch", "exports no function `forward`", { subject });
+  return { memory, forward };
+}
+
+function isForward(value: unknown): value is Engine["forward"] {
+  return typeof value === "function";
+}

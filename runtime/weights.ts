@@ -1,0 +1,143 @@
+/**
+ * The weights' way into the memory: each part goes straight to its place, with no second copy of the whole. A part of the wrong length
+ * is refused; `verify` also checks its sha256.
+ */
+import { LfmcError, throwIfAborted } from "./errors.ts";
+import type { WeightPart } from "./manifest.ts";
+import { type ArtefactSource, responseBytes, streamBytes } from "./sources.ts";
+
+/**
+ * Weights from the caller: all parts as one run of bytes, or a part at a time by its index. A URL is the folder that holds the parts' paths, as
+ * `base` is.
+ */
+export type WeightsInput =
+  URL | Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | ((index: number) => Promise<Uint8Array | ArrayBuffer>);
+
+export interface WeightsOptions {
+  /** Check every part's sha256. */
+  readonly verify: boolean;
+  readonly signal: AbortSignal | undefined;
+  /** Bytes loaded so far, of all parts together. */
+  readonly onBytes: (loadedBytes: number) => void;
+}
+
+/** Fills `target` (the weights region) with the parts; throws `io/…`, `artefact/mismatch` for a wrong length or hash, `run/aborted`. */
+export async function loadWeights(
+  parts: readonly WeightPart[],
+  target: Uint8Array,
+  from: PartReader,
+  options: WeightsOptions,
+): Promise<void> {
+  let offset = 0;
+  for (const [index, part] of parts.entries()) {
+    const place = target.subarray(offset, offset + part.bytes);
+    const before = offset;
+    const onBytes = (bytes: number): void => {
+      options.onBytes(before + bytes);
+    };
+    const size = await from(part, index, place, onBytes, options.signal);
+    throwIfAborted(options.signal, part.path);
+    if (size !== part.bytes) throw wrongLength(part, size);
+    if (options.verify) await verifyHash(part.path, place, part.sha256);
+    offset += part.bytes;
+  }
+}
+
+/** Writes one part to its place and returns how long it was, or at least a length that differs from the place's where the part does. */
+export type PartReader = (
+  part: WeightPart,
+  index: number,
+  place: Uint8Array,
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal | undefined,
+) => Promise<number>;
+
+/** Reads parts by their paths. */
+export function partsOfSource(source: ArtefactSource): PartReader {
+  return (part, _index, place, onBytes, signal) =>
+    source.readInto
+      ? source.readInto(part.path, place, onBytes, signal)
+      : fill(new Pieces(source.stream(part.path, signal)), place, true, onBytes, signal);
+}
+
+/** Reads parts from what the caller gave; `count` is the number of parts. */
+export function partsOfInput(input: Exclude<WeightsInput, URL>, count: number): PartReader {
+  if (typeof input === "function") {
+    return async (_part, index, place, onBytes) => {
+      const given = await input(index);
+      const bytes = given instanceof Uint8Array ? given : new Uint8Array(given);
+      if (bytes.length === place.length) place.set(bytes);
+      onBytes(bytes.length);
+      return bytes.length;
+    };
+  }
+  const pieces = new Pieces(bytesOf(input));
+  return (_part, index, place, onBytes, signal) => fill(pieces, place, index === count - 1, onBytes, signal);
+}
+
+/** Throws `artefact/mismatch` unless the sha256 of `bytes` is `expected`. The host's digest works on a copy. */
+export async function verifyHash(subject: string, bytes: Uint8Array, expected: string): Promise<void> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice()));
+  const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (found !== expected) {
+    throw new LfmcError("artefact/mismatch", `sha256 is ${found.slice(0, 12)}…, the manifest says ${expected.slice(0, 12)}…`, {
+      subject,
+      hint: "The file was altered or belongs to another artefact; copy or compile it again.",
+    });
+  }
+}
+
+function bytesOf(input: Exclude<WeightsInput, URL | ((index: number) => Promise<Uint8Array | ArrayBuffer>)>): AsyncIterable<Uint8Array> {
+  if (input instanceof Response) return responseBytes(input, "weights");
+  return "getReader" in input ? streamBytes(input) : input;
+}
+
+/** Copies pieces into `place`; with `toEnd`, any bytes beyond it count as length, otherwise they are left for the next part. */
+async function fill(
+  pieces: Pieces,
+  place: Uint8Array,
+  toEnd: boolean,
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  let at = 0;
+  while (at < place.length) {
+    throwIfAborted(signal, "weights");
+    const piece = await pieces.next(place.length - at);
+    if (!piece) return at;
+    place.set(piece, at);
+    at += piece.length;
+    onBytes(at);
+  }
+  return toEnd && (await pieces.next(1)) ? at + 1 : at;
+}
+
+/** An async iterable of bytes, read in amounts of the caller's choice. */
+class Pieces {
+  readonly #iterator: AsyncIterator<Uint8Array, unknown>;
+  #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(iterable: AsyncIterable<Uint8Array>) {
+    this.#iterator = iterable[Symbol.asyncIterator]();
+  }
+
+  /** The next 1 to `most` bytes, or null at the end. */
+  async next(most: number): Promise<Uint8Array | null> {
+    while (this.#rest.length === 0) {
+      const next = await this.#iterator.next();
+      if (next.done) return null;
+      this.#rest = next.value;
+    }
+    const piece = this.#rest.subarray(0, most);
+    this.#rest = this.#rest.subarray(most);
+    return piece;
+  }
+}
+
+function wrongLength(part: WeightPart, size: number): LfmcError {
+  const fact = size < part.bytes ? `ends after ${size} of its ${part.bytes} bytes` : `is longer than its ${part.bytes} bytes`;
+  return new LfmcError("artefact/mismatch", fact, {
+    subject: part.path,
+    hint: "The file was cut short or belongs to another artefact; copy or compile it again.",
+  });
+}

@@ -1,0 +1,45 @@
+/**
+ * A program as one WebAssembly module: the kernels, and `forward(rows, logits)`, which runs the whole forward pass over the rows
+ * that the host wrote into memory. The module imports its memory, whose size is the plan's, and holds no state of its own.
+ */
+import { internal } from "../../compiler/errors.ts";
+import type { Program, Step } from "../../compiler/plan/program.ts";
+import { Assembler, pageBytes, type Expression } from "./assembler.ts";
+import { lowerKernel } from "./lower.ts";
+
+export interface EmittedModule {
+  readonly binary: Uint8Array;
+  /** The same module as text. */
+  readonly wat: string;
+}
+
+/** Pages of 64 KiB that a program's memory takes: both the initial size and the maximum. */
+export function memoryPages({ memory }: Program): number {
+  return Math.ceil(memory.bytes / pageBytes);
+}
+
+/** Emits, optimises and validates the module; `text` asks for the WAT too. */
+export function emitModule(program: Program, { text }: { readonly text: boolean }): EmittedModule {
+  const asm = new Assembler({ pages: memoryPages(program) });
+  for (const kernel of program.kernels) lowerKernel(asm, kernel);
+  asm.addFunction(
+    "forward",
+    2,
+    [],
+    program.steps.map((step) => call(asm, step)),
+  );
+  asm.exportFunction("forward");
+  const emitted = asm.finish({ optimize: true });
+  const wat = text ? emitted.text() : "";
+  emitted.dispose();
+  if (!WebAssembly.validate(Uint8Array.from(emitted.binary))) internal("the engine rejects the emitted module");
+  return { binary: emitted.binary, wat };
+}
+
+/** One kernel call: addresses are literals, counts are `forward`'s parameters. */
+function call(asm: Assembler, step: Step): Expression {
+  const args = step.arguments.map((argument) => {
+    return argument.kind === "address" ? asm.i32.const(argument.address | 0) : asm.get(argument.of === "rows" ? 0 : 1, "i32");
+  });
+  return asm.call(step.kernel, args);
+}

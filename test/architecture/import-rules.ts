@@ -1,0 +1,83 @@
+/**
+ * Who may import whom. A file belongs to the first area whose path prefix it has; whatever an area's row does not list, its files may
+ * not import. The same table, in words, is in compiler/README.md.
+ */
+
+import type { Import, SourceFile } from "./imports.ts";
+import { importsOf } from "./imports.ts";
+
+interface Area {
+  /** The area's files: those whose path starts so. */
+  readonly prefix: string;
+  /** Paths (prefixes) that its files may import. */
+  readonly files: readonly string[];
+  /** Paths (prefixes) of which its files may import the types alone. */
+  readonly types?: readonly string[];
+  /** npm packages that its files may import. */
+  readonly packages?: readonly string[];
+  /** Where Node's own modules may be imported: statically, only by `import()` (the code also runs elsewhere), or not at all. */
+  readonly builtins: "static" | "dynamic" | "none";
+}
+
+const foundations = ["compiler/errors.ts", "compiler/numeric/"];
+const anything = ["compiler/", "targets/", "runtime/"];
+const moduleReaders = ["wabt", "@webassemblyjs/wasm-parser"];
+
+const wasmTarget: Area = {
+  prefix: "targets/wasm/",
+  files: ["targets/wasm/", "targets/target.ts", "compiler/kernel/", ...foundations],
+  types: ["compiler/plan/program.ts", "runtime/manifest.ts"],
+  builtins: "static",
+};
+
+const areas: readonly Area[] = [
+  { prefix: "runtime/", files: ["runtime/"], packages: ["@huggingface/tokenizers", "@huggingface/jinja"], builtins: "dynamic" },
+  { prefix: "compiler/errors.ts", files: [], builtins: "none" },
+  { prefix: "compiler/numeric/", files: ["compiler/numeric/"], builtins: "none" },
+  { prefix: "compiler/graph/", files: ["compiler/graph/", ...foundations], builtins: "none" },
+  { prefix: "compiler/kernel/", files: ["compiler/kernel/", ...foundations], builtins: "none" },
+  {
+    prefix: "compiler/import/",
+    files: ["compiler/import/", "compiler/graph/", ...foundations],
+    packages: ["valibot", "@huggingface/gguf"],
+    builtins: "static",
+  },
+  { prefix: "compiler/passes/", files: ["compiler/passes/", "compiler/graph/", ...foundations], builtins: "none" },
+  { prefix: "compiler/plan/", files: ["compiler/plan/", "compiler/graph/", "compiler/kernel/", ...foundations], builtins: "none" },
+  { prefix: "compiler/cli.ts", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
+  { prefix: "compiler/commands/inspect", files: anything, packages: ["commander", "picocolors", ...moduleReaders], builtins: "static" },
+  { prefix: "compiler/commands/verify", files: anything, packages: ["commander", "picocolors", ...moduleReaders], builtins: "static" },
+  { prefix: "compiler/commands/", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
+  { prefix: "compiler/index.ts", files: anything, builtins: "static" },
+  { prefix: "compiler/pipeline.ts", files: anything, builtins: "static" },
+  {
+    prefix: "targets/target.ts",
+    files: ["compiler/kernel/", ...foundations],
+    types: ["compiler/plan/program.ts", "runtime/manifest.ts"],
+    builtins: "none",
+  },
+  { ...wasmTarget, prefix: "targets/wasm/assembler.ts", packages: ["binaryen"] },
+  wasmTarget,
+  { prefix: "examples/", files: ["examples/", "compiler/index.ts", "runtime/index.ts"], packages: ["lfmc"], builtins: "static" },
+];
+
+/** One line for each import of `file` that its area's row does not allow. */
+export function importFaults(file: SourceFile): readonly string[] {
+  const area = areas.find(({ prefix }) => file.path.startsWith(prefix));
+  if (area === undefined) return [`${file.path}: belongs to no area of the import table`];
+  return importsOf(file)
+    .filter((entry) => !isAllowed(area, entry))
+    .map((entry) => `${file.path}:${String(entry.line)}: ${area.prefix} may not import ${entry.target} (${entry.form})`);
+}
+
+function isAllowed(area: Area, { kind, form, target }: Import): boolean {
+  const listed = (prefixes: readonly string[]): boolean => prefixes.some((prefix) => target.startsWith(prefix));
+  switch (kind) {
+    case "builtin":
+      return form === "types" || area.builtins === "static" || (area.builtins === "dynamic" && form === "dynamic");
+    case "package":
+      return (area.packages ?? []).some((name) => target === name || target.startsWith(`${name}/`));
+    case "file":
+      return listed(area.files) || (form === "types" && listed(area.types ?? []));
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What regions hold before a kernel runs: activations with all their awkward values, packed weights with sane scales, cached halves,
+ * quantised rows, row lists. All finite, because what comes of infinities is outside the numeric contract.
+ */
+
+import { blockBytes, groupBytes, panelBytes, panelCount, panelsStart, scaleRowBytes } from "../../compiler/kernel/library/panels.ts";
+import type { PanelLayout } from "../../compiler/kernel/library/panels.ts";
+import { rowBytes } from "../../compiler/kernel/library/rows.ts";
+import { f32ToF16 } from "../../compiler/numeric/half.ts";
+import { groupSize, quantizeActivations } from "../../compiler/numeric/quantize.ts";
+import { ropeTables } from "../../compiler/numeric/rope.ts";
+import type { Fill, RegionSpec } from "./image.ts";
+import { seededBy, type Random } from "./random.ts";
+
+const between = (random: Random, low: number, high: number): number => low + (high - low) * random.unit();
+
+/** Kinds of runs of 32 numbers. */
+const runs: readonly ((random: Random) => () => number)[] = [
+  (random) => () => between(random, -3, 3),
+  (random) => () => between(random, -3, 3),
+  () => () => 0,
+  (random) => () => random.pick([0, -0, 1, -1, 2 ** -149, -(2 ** -130), 2 ** -126]),
+  (random) => () => random.pick([1, -1]) * 2 ** between(random, -40, 35),
+  (random) => () => 1e-30 * between(random, -1, 1),
+  // 127 is the largest, so the quotients are ties: x.5 on both sides of zero.
+  (random) => () => random.pick([127, random.below(127) + 0.5, -random.below(127) - 0.5]),
+  (random) => () => 2 ** -100 * random.pick([0.5, 1, -1, 0.999999]),
+];
+
+/** f32 activations: runs of zeros, subnormals, ties, large and small magnitudes among ordinary numbers. */
+export const activations: Fill = (region, random) => {
+  let next = random.pick(runs)(random);
+  for (let i = 0; 4 * i < region.byteLength; i++) {
+    if (i % groupSize === 0) next = random.pick(runs)(random);
+    region.setFloat32(4 * i, next(), true);
+  }
+};
+
+/** f32 numbers of ordinary size: weights, taps, biases, what a ring or cache holds. */
+export const ordinary: Fill = (region, random) => {
+  for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, between(random, -2, 2), true);
+};
+
+/** Halves as a cache holds them: finite, subnormals and zeros of both signs among them. */
+export const halves: Fill = (region, random) => {
+  for (let at = 0; at < region.byteLength; at += 2) {
+    const kind = random.below(16);
+    const half = kind === 0 ? random.pick([0, 0x8000, 1, 0x8001, 0x3ff, 0x7bff]) : f32ToF16(between(random, -2, 2));
+    region.setUint16(at, half, true);
+  }
+};
+
+/** Region of `count` f32. */
+export function floats(count: number, fill: Fill = ordinary): RegionSpec {
+  return { bytes: 4 * count, fill };
+}
+
+/** Region of `count` f32 that hold canaries. */
+export function unwritten(count: number): RegionSpec {
+  return { bytes: 4 * count };
+}
+
+/** A packed matrix. A q4_0 header undoes a power of two; scales are normal, of both signs. */
+export function matrix(layout: PanelLayout): RegionSpec {
+  const { encoding } = layout;
+  const bytes = panelsStart(layout) + panelCount(layout) * layout.streams * panelBytes(layout);
+  if (encoding.weights === "f32") return { bytes, fill: ordinary };
+  const { scales } = encoding;
+  return {
+    bytes,
+    fill: (region, random) => {
+      region.setFloat32(0, 2 ** -random.pick([1, 3, 7]), true);
+      for (let block = panelsStart(layout); block < bytes; block += blockBytes(scales)) {
+        const nibbles = block + 2 * scaleRowBytes(scales);
+        const size = scales === "f16" ? 2 : 4;
+        for (let at = block; at < nibbles; at += size) writeScale(region, at, size, random);
+        for (let at = nibbles; at < nibbles + 2 * groupBytes; at++) region.setUint8(at, random.below(256));
+      }
+    },
+  };
+}
+
+function writeScale(region: DataView, at: number, bytes: number, random: Random): void {
+  const scale = random.pick([1, -1]) * 2 ** between(random, -13, -2);
+  if (bytes === 2) region.setUint16(at, f32ToF16(scale), true);
+  else region.setFloat32(at, scale * random.pick([1, 1, 2 ** -30]), true);
+}
+
+/** The three parts of quantised rows, of which the numbers fit together. */
+export function quantized(rows: number, width: number, seed: string): Readonly<Record<"xq" | "xd" | "xs", RegionSpec>> {
+  const x = new Float32Array(rows * width);
+  activations(new DataView(x.buffer), seededBy(seed));
+  const { q, scales, sums } = quantizeActivations(x, rows, width);
+  return { xq: copyOf(q), xd: copyOf(scales), xs: copyOf(sums) };
+}
+
+function copyOf(part: Int8Array | Float32Array | Int32Array): RegionSpec {
+  return { bytes: part.byteLength, fill: (region) => { new Uint8Array(region.buffer, region.byteOffset, region.byteLength).set(new Uint8Array(part.buffer)); } };
+}
+
+/** A row of a call; what is left out is 0. */
+export interface Row {
+  readonly token?: number;
+  readonly slot?: number;
+  readonly position?: number;
+  readonly wantsLogits?: number;
+}
+
+/** The row list of a call. */
+export function rowList(rows: readonly Row[]): RegionSpec {
+  return {
+    bytes: rows.length * rowBytes,
+    fill: (region) => {
+      rows.forEach(({ token = 0, slot = 0, position = 0, wantsLogits = 0 }, i) => {
+        [token, slot, position, wantsLogits].forEach((field, j) => { region.setInt32(i * rowBytes + 4 * j, field, true); });
+      });
+    },
+  };
+}
+
+/** Rows of one slot from a position on. */
+export function sequence(slot: number, start: number, count: number): readonly Row[] {
+  return Array.from({ length: count }, (_, i) => ({ slot, position: start + i }));
+}
+
+/** The two RoPE tables as the compiler writes them. */
+export function ropeRegions(headSize: number, context: number): Readonly<Record<"low" | "high", RegionSpec>> {
+  const { low, high } = ropeTables(headSize, 1e6, context);
+  return { low: copyOf(low), high: copyOf(high) };
+}

@@ -1,0 +1,338 @@
+/** What each operation means, by example: the interpreter runs one operation on constants and stores its result. */
+
+import { expect, test } from "vitest";
+import { interpretKernel } from "../../compiler/kernel/interpret.ts";
+import {
+  bytesOfElement,
+  f32,
+  i32,
+  printType,
+  ptr,
+  vector,
+  type Kernel,
+  type Statement,
+  type Type,
+  type Value,
+} from "../../compiler/kernel/ir.ts";
+import { operations, readElement, type OperationName } from "../../compiler/kernel/ops.ts";
+
+type Operand = readonly [Type, readonly number[]];
+
+interface Case {
+  readonly op: OperationName;
+  readonly operands: readonly Operand[];
+  readonly immediates?: readonly number[];
+  readonly result: Operand;
+}
+
+const f32x2 = vector("f32", 2);
+const f32x4 = vector("f32", 4);
+const i32x2 = vector("i32", 2);
+const i16x2 = vector("i16", 2);
+const i16x4 = vector("i16", 4);
+const i8x2 = vector("i8", 2);
+const i8x4 = vector("i8", 4);
+const least = -(2 ** 31);
+const tenth = Math.fround(0.1);
+
+/** Loads read these bytes, at the index that is their only operand here. */
+const memory = Uint8Array.from([0xff, 0x80, 0x01, 0x02, 0x00, 0x00, 0x80, 0x3f, 0x00, 0x00, 0x00, 0xc0]);
+
+const arithmetic: readonly Case[] = [
+  { op: "const", operands: [], immediates: [7], result: [i16x4, [7, 7, 7, 7]] },
+  { op: "const", operands: [], immediates: [1, -0], result: [f32x2, [1, -0]] },
+  { op: "const", operands: [], immediates: [0.1], result: [f32, [tenth]] },
+  { op: "const", operands: [], immediates: [0xf0, -1], result: [i8x2, [-16, -1]] },
+  { op: "splat", operands: [[f32, [2.5]]], immediates: [2], result: [f32x2, [2.5, 2.5]] },
+  {
+    op: "add",
+    operands: [
+      [f32x2, [0.1, 2 ** 24]],
+      [f32x2, [0.2, 1]],
+    ],
+    result: [f32x2, [Math.fround(tenth + Math.fround(0.2)), 2 ** 24]],
+  },
+  {
+    op: "add",
+    operands: [
+      [i32x2, [2 ** 31 - 1, 3]],
+      [i32x2, [1, -5]],
+    ],
+    result: [i32x2, [least, -2]],
+  },
+  {
+    op: "sub",
+    operands: [
+      [f32, [1]],
+      [f32, [tenth]],
+    ],
+    result: [f32, [Math.fround(1 - tenth)]],
+  },
+  {
+    op: "sub",
+    operands: [
+      [i32x2, [least, 4]],
+      [i32x2, [1, 5]],
+    ],
+    result: [i32x2, [2 ** 31 - 1, -1]],
+  },
+  {
+    op: "mul",
+    operands: [
+      [f32x2, [tenth, -3]],
+      [f32x2, [tenth, 0]],
+    ],
+    result: [f32x2, [Math.fround(tenth * tenth), -0]],
+  },
+  {
+    op: "mul",
+    operands: [
+      [i32x2, [65537, -3]],
+      [i32x2, [65537, 7]],
+    ],
+    result: [i32x2, [131073, -21]],
+  },
+  {
+    op: "div",
+    operands: [
+      [f32x2, [1, 1]],
+      [f32x2, [3, -0]],
+    ],
+    result: [f32x2, [Math.fround(1 / 3), -Infinity]],
+  },
+  {
+    op: "min",
+    operands: [
+      [f32x4, [1, 0, -0, NaN]],
+      [f32x4, [2, -0, 0, 1]],
+    ],
+    result: [f32x4, [1, 0, -0, NaN]],
+  },
+  {
+    op: "max",
+    operands: [
+      [f32x4, [1, 0, -0, 1]],
+      [f32x4, [2, -0, 0, NaN]],
+    ],
+    result: [f32x4, [2, 0, -0, 1]],
+  },
+  { op: "abs", operands: [[f32x2, [-0, -1.5]]], result: [f32x2, [0, 1.5]] },
+  { op: "sqrt", operands: [[f32x2, [2, 9]]], result: [f32x2, [Math.fround(Math.SQRT2), 3]] },
+  {
+    op: "dotPairs",
+    operands: [
+      [i16x4, [1, 2, -32768, -32768]],
+      [i16x4, [3, -4, -32768, -32768]],
+    ],
+    result: [i32x2, [-5, least]],
+  },
+];
+
+const bitwise: readonly Case[] = [
+  {
+    op: "and",
+    operands: [
+      [i8x4, [-1, 0x5a, -16, 7]],
+      [i8x4, [15, 15, 15, -1]],
+    ],
+    result: [i8x4, [15, 10, 0, 7]],
+  },
+  {
+    op: "and",
+    operands: [
+      [i32, [-1]],
+      [i32, [0x8000]],
+    ],
+    result: [i32, [0x8000]],
+  },
+  {
+    op: "or",
+    operands: [
+      [i16x2, [0x0f, -32768]],
+      [i16x2, [0xf0, 1]],
+    ],
+    result: [i16x2, [0xff, -32767]],
+  },
+  { op: "shl", operands: [[i32x2, [1, 3]]], immediates: [31], result: [i32x2, [least, least]] },
+  { op: "shrS", operands: [[i32x2, [-8, 9]]], immediates: [2], result: [i32x2, [-2, 2]] },
+  { op: "shrU", operands: [[i32x2, [-1, 8]]], immediates: [28], result: [i32x2, [15, 0]] },
+  { op: "shrU", operands: [[i32, [-1]]], immediates: [0], result: [i32, [-1]] },
+  { op: "shrU", operands: [[i8x4, [-1, 0x7f, -128, 16]]], immediates: [4], result: [i8x4, [15, 7, 8, 1]] },
+  { op: "shrU", operands: [[i8x2, [-1, 1]]], immediates: [0], result: [i8x2, [-1, 1]] },
+  { op: "divU", operands: [[i32x2, [-1, 100]]], immediates: [7], result: [i32x2, [613566756, 14]] },
+  { op: "remU", operands: [[i32x2, [-1, 100]]], immediates: [7], result: [i32x2, [3, 2]] },
+  {
+    op: "lt",
+    operands: [
+      [f32x4, [1, -0, NaN, 2]],
+      [f32x4, [2, 0, 1, 2]],
+    ],
+    result: [vector("i32", 4), [-1, 0, 0, 0]],
+  },
+  {
+    op: "lt",
+    operands: [
+      [i32, [-1]],
+      [i32, [1]],
+    ],
+    result: [i32, [1]],
+  },
+  {
+    op: "eq",
+    operands: [
+      [f32x4, [1, -0, NaN, 2]],
+      [f32x4, [2, 0, NaN, 2]],
+    ],
+    result: [vector("i32", 4), [0, -1, 0, -1]],
+  },
+  {
+    op: "eq",
+    operands: [
+      [i32, [5]],
+      [i32, [5]],
+    ],
+    result: [i32, [1]],
+  },
+  {
+    op: "select",
+    operands: [
+      [i32x2, [-1, 0]],
+      [f32x2, [1, 2]],
+      [f32x2, [3, 4]],
+    ],
+    result: [f32x2, [1, 4]],
+  },
+  {
+    op: "select",
+    operands: [
+      [i32, [0]],
+      [i32, [1]],
+      [i32, [2]],
+    ],
+    result: [i32, [2]],
+  },
+];
+
+const conversions: readonly Case[] = [
+  { op: "toFloat", operands: [[i32x2, [2 ** 24 + 1, -3]]], result: [f32x2, [2 ** 24, -3]] },
+  { op: "bitcast", operands: [[f32, [1]]], result: [i32, [0x3f800000]] },
+  { op: "bitcast", operands: [[i32, [0x40490fdb]]], result: [f32, [Math.fround(Math.PI)]] },
+  { op: "bitcast", operands: [[i8x4, [-1, -128, 1, 2]]], result: [i16x2, [-32513, 513]] },
+  { op: "widenS", operands: [[i8x2, [-128, 127]]], result: [i16x2, [-128, 127]] },
+  { op: "widenS", operands: [[i16x2, [-32768, 5]]], result: [i32x2, [-32768, 5]] },
+  { op: "widenU", operands: [[i8x2, [-128, 127]]], result: [i16x2, [128, 127]] },
+  { op: "widenU", operands: [[i16x2, [-1, 5]]], result: [i32x2, [65535, 5]] },
+  { op: "narrowS", operands: [[i32x2, [40000, -40000]]], result: [i16x2, [32767, -32768]] },
+  { op: "narrowS", operands: [[i16x2, [127, -129]]], result: [i8x2, [127, -128]] },
+  {
+    op: "concat",
+    operands: [
+      [i8x2, [1, 2]],
+      [i8x2, [3, 4]],
+    ],
+    result: [i8x4, [1, 2, 3, 4]],
+  },
+  {
+    op: "concat",
+    operands: [
+      [f32, [1]],
+      [f32, [2]],
+    ],
+    result: [f32x2, [1, 2]],
+  },
+  { op: "shuffle", operands: [[i8x4, [1, 2, 3, 4]]], immediates: [3, 3], result: [i8x2, [4, 4]] },
+  {
+    op: "shuffle",
+    operands: [
+      [i8x2, [1, 2]],
+      [i8x2, [3, 4]],
+    ],
+    immediates: [2, 0, 3, 1],
+    result: [i8x4, [3, 1, 4, 2]],
+  },
+  { op: "lane", operands: [[f32x2, [1.5, 2.5]]], immediates: [1], result: [f32, [2.5]] },
+];
+
+const loads: readonly Case[] = [
+  { op: "load", operands: [[i32, [0]]], immediates: [4, 2], result: [f32x4, [1, -2, 0, 0]] },
+  { op: "load", operands: [[i32, [1]]], immediates: [0, 2], result: [i8x4, [-128, 1, 0, 0]] },
+  { op: "load", operands: [[i32, [0]]], immediates: [0, 2], result: [i16x2, [-32513, 513]] },
+  { op: "load", operands: [[i32, [-2]]], immediates: [6, 1], result: [f32, [1]] },
+  { op: "loadSplat", operands: [[i32, [8]]], immediates: [0, 1], result: [f32x2, [-2, -2]] },
+  { op: "load8", operands: [[i32, [0]]], immediates: [1, 1], result: [i32, [0x80]] },
+  { op: "load16", operands: [[i32, [0]]], immediates: [0, 1], result: [i32, [0x80ff]] },
+];
+
+/** One operation as a kernel; a load reads `memory`. `advance` gives a pointer, which is seen through a load. */
+function run({ op, operands, immediates = [], result: [type] }: Case): readonly number[] {
+  const pointer: Value = { id: 0, type: ptr };
+  const out: Value = { id: 1, type: ptr };
+  const zero: Value = { id: 2, type: i32 };
+  const result: Value = { id: 3, type };
+  const values = operands.map(([of], i): Value => ({ id: i + 4, type: of }));
+  const args = op.startsWith("load") ? [pointer, ...values] : values;
+  const constants = operands.map(([, literals], i): Statement => {
+    return { kind: "let", result: values[i] ?? zero, op: "const", args: [], immediates: literals };
+  });
+  const kernel: Kernel = {
+    name: `one_${op}`,
+    summary: "one operation",
+    parameters: [
+      { name: "memory", value: pointer, access: "read", note: "" },
+      { name: "out", value: out, access: "write", note: "" },
+    ],
+    body: [
+      { kind: "let", result: zero, op: "const", args: [], immediates: [0] },
+      ...constants,
+      { kind: "let", result, op, args, immediates },
+      { kind: "store", pointer: out, index: zero, offset: 0, value: result, element: type.element, count: type.lanes },
+    ],
+  };
+  const asked = operations[op].result(
+    args.map((arg) => arg.type),
+    immediates,
+    type,
+  );
+  expect(printType(asked)).toBe(printType(type));
+  const size = bytesOfElement(type.element);
+  const view = new DataView(new ArrayBuffer(type.lanes * size));
+  interpretKernel(kernel, [{ bytes: memory }, { bytes: new Uint8Array(view.buffer) }]);
+  return Array.from({ length: type.lanes }, (_, i) => readElement(view, i * size, type.element));
+}
+
+const cases = [...arithmetic, ...bitwise, ...conversions, ...loads];
+
+test.each(cases.map((each) => ({ ...each, name: `${each.op} gives ${printType(each.result[0])} ${each.result[1].join(", ")}` })))(
+  "$name",
+  (each) => {
+    expect(run(each)).toEqual(each.result[1]);
+  },
+);
+
+test("every operation has a case", () => {
+  const covered = new Set<string>(cases.map(({ op }) => op));
+  // Pointers are no lanes: interpret.test.ts shows what advance does.
+  expect(Object.keys(operations).filter((op) => !covered.has(op))).toEqual(["advance"]);
+});
+
+test.each<readonly [OperationName, readonly Type[], readonly number[], Type]>([
+  ["add", [f32x2, f32x4], [], f32x2],
+  ["add", [i8x2, i8x2], [], i8x2],
+  ["div", [i32, i32], [], i32],
+  ["min", [i32, i32], [], i32],
+  ["select", [f32, f32, f32], [], f32],
+  ["bitcast", [i8x2], [], i32],
+  ["widenS", [i32x2], [], i32x2],
+  ["narrowS", [i8x2], [], i8x2],
+  ["concat", [i8x2, i16x2], [], i8x4],
+  ["shuffle", [i8x2], [2], i8x2],
+  ["lane", [i32x2], [2], i32],
+  ["dotPairs", [i8x4, i8x4], [], i32x2],
+  ["load", [ptr, i32], [0, 5], f32x4],
+  ["load", [i32, i32], [0, 1], f32],
+  ["loadSplat", [ptr, i32], [0, 1], i8x4],
+  ["load8", [ptr, i32], [0, 1], f32],
+  ["advance", [ptr, f32], [4], ptr],
+])("%s refuses operands that do not fit (%#)", (op, args, immediates, asked) => {
+  expect(() => operations[op].result(args, immediates, asked)).toThrow(/does not take/);
+});

@@ -1,0 +1,55 @@
+import { describe, expect, test } from "vitest";
+import { type Row, RowRunner } from "../../runtime/engine.ts";
+import { fakeEngine, fakeManifest, refusal } from "./support.ts";
+
+const manifest = fakeManifest();
+const row = (token: number, position: number, wantsLogits = false, slot = 0): Row => ({ token, slot, position, wantsLogits });
+
+function runner(): RowRunner {
+  return new RowRunner(manifest, fakeEngine(manifest));
+}
+
+test("rows reach the memory as little-endian i32 quadruples", () => {
+  const engine = fakeEngine(manifest);
+  new RowRunner(manifest, engine).forward([row(7, 0), row(8, 1, true), row(9, 3, false, 2)]);
+  const words = new Int32Array(engine.memory.buffer, manifest.memory.rows.offset, 12);
+  expect([...words]).toEqual([7, 0, 0, 0, 8, 0, 1, 1, 9, 2, 3, 0]);
+  expect(engine.calls).toEqual([{ rows: 3, logits: 1 }]);
+});
+
+test("logits come back for the rows that want them, in order", () => {
+  const both = runner().forward([row(3, 0, true), row(4, 1), row(5, 2, true)]);
+  expect(both.map((logits) => logits.length)).toEqual([32, 32]);
+  const one = runner();
+  const [first] = one.forward([row(3, 0, true)]).map((logits) => logits.slice());
+  one.forward([row(4, 1)]);
+  const [last] = one.forward([row(5, 2, true)]);
+  expect(both[0]).toEqual(first);
+  expect(both[1]).toEqual(last);
+  expect(both[0]).not.toEqual(both[1]);
+});
+
+describe("is refused before anything runs", () => {
+  test.each<readonly [string, string, readonly Row[]]>([
+    ["no rows", "run/input", []],
+    ["too many rows", "run/input", [0, 1, 2, 3, 4, 5].map((position) => row(1, position))],
+    ["too many logits", "run/input", [0, 1, 2, 3].map((position) => row(1, position, true))],
+    ["a token outside the vocabulary", "run/input", [row(32, 0)]],
+    ["a negative token", "run/input", [row(-1, 0)]],
+    ["half a token", "run/input", [row(1.5, 0)]],
+    ["no such slot", "run/input", [row(1, 0, false, 3)]],
+    ["a position outside the context", "run/context", [row(1, 24)]],
+    ["a negative position", "run/context", [row(1, -1)]],
+    ["a gap between positions", "run/input", [row(1, 0), row(1, 2)]],
+    ["a position twice", "run/input", [row(1, 0), row(1, 0)]],
+  ])("%s", async (_, code, rows) => {
+    const engine = fakeEngine(manifest);
+    expect((await refusal(() => new RowRunner(manifest, engine).forward(rows))).code).toBe(code);
+    expect(engine.calls).toEqual([]);
+  });
+});
+
+test("an engine with too little memory is refused", async () => {
+  const small = { memory: { buffer: new ArrayBuffer(64) }, forward: () => undefined };
+  expect((await refusal(() => new RowRunner(manifest, small))).code).toBe("artefact/mismatch");
+});

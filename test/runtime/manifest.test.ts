@@ -1,0 +1,105 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { LfmcError } from "../../runtime/errors.ts";
+import { parseManifest } from "../../runtime/manifest-parse.ts";
+import { fakeManifest, refusal } from "./support.ts";
+
+type Path = readonly (string | number)[];
+
+/** A deep copy of `value` with the field at `path` replaced, or left out where `replacement` is undefined. */
+function altered(value: unknown, [key, ...rest]: Path, replacement: unknown): unknown {
+  if (key === undefined) return replacement;
+  if (Array.isArray(value)) return value.map((item: unknown, i) => (i === key ? altered(item, rest, replacement) : item));
+  if (typeof value !== "object" || value === null) throw new Error(`no ${key}`);
+  const changed = altered(Object.getOwnPropertyDescriptor(value, key)?.value, rest, replacement);
+  return Object.fromEntries([
+    ...Object.entries(value).filter(([name]) => name !== key),
+    ...(changed === undefined ? [] : [[key, changed]]),
+  ]);
+}
+
+/** Every path to a field. */
+function paths(value: unknown, path: Path = []): Path[] {
+  if (typeof value !== "object" || value === null) return [path];
+  const entries = Array.isArray(value) ? [...value.entries()] : Object.entries(value);
+  return [...(path.length > 0 ? [path] : []), ...entries.flatMap(([key, item]) => paths(item, [...path, key]))];
+}
+
+const tensor = { name: "embed", sources: ["model.embed_tokens.weight"], encoding: "q4_0", shape: [32, 4], offset: 0, bytes: 64 };
+const whole = { ...fakeManifest({ eos: [2] }), tensors: [tensor] };
+
+test("a manifest comes through as it is, unknown keys left out", () => {
+  expect(parseManifest(JSON.parse(JSON.stringify({ ...whole, extra: 1 })))).toEqual(whole);
+});
+
+describe("is refused, naming the field", () => {
+  const { memory } = whole;
+  const cases: readonly (readonly [Path, unknown, string])[] = [
+    [["format"], "other", "format"],
+    [["version"], 2, "version is 2"],
+    [["target"], "c", "target"],
+    [["model", "hash"], "AB".repeat(32), "model.hash"],
+    [["model", "vocabSize"], 0, "model.vocabSize"],
+    [["limits", "context"], -1, "limits.context"],
+    [["limits", "context"], 1.5, "limits.context"],
+    [["limits", "rewind"], 2 ** 53, "limits.rewind"],
+    [["memory", "bytes"], memory.bytes + 1, "memory.bytes"],
+    [["memory", "pages"], 65537, "memory.pages"],
+    [["memory", "weights", "offset"], 2, "memory.weights.offset"],
+    [["memory", "scratch", "bytes"], memory.bytes, "memory.scratch"],
+    [["memory", "scratch", "offset"], memory.state.offset, "overlaps"],
+    [["memory", "state", "offset"], memory.weights.offset + 4, "overlaps"],
+    [["memory", "state", "slotBytes"], memory.state.slotBytes + 4, "memory.state"],
+    [["memory", "rows", "bytes"], 64, "memory.rows"],
+    [["memory", "logits", "strideBytes"], 64, "memory.logits.strideBytes"],
+    [["memory", "logits", "bytes"], 128, "memory.logits"],
+    [["limits", "logitRows"], 4, "memory.logits"],
+    [["weights", 0, "bytes"], 63, "weights have 63 bytes"],
+    [["weights", 0, "path"], "../weights-0.bin", "weights[0].path"],
+    [["weights", 0, "path"], "weights/../x", "weights[0].path"],
+    [["weights", 0, "path"], "/etc/passwd", "weights[0].path"],
+    [["weights", 0, "path"], "https://host/w", "weights[0].path"],
+    [["weights", 0, "path"], "..", "weights[0].path"],
+    [["weights", 0, "sha256"], "0".repeat(63), "weights[0].sha256"],
+    [["variants"], [], "variants"],
+    [["variants"], [whole.variants[0], whole.variants[0]], "twice"],
+    [["variants", 0, "module"], "a/b.wasm", "variants[0].module"],
+    [["variants", 0, "features"], [1], "variants[0].features"],
+    [["variants", 0, "threads"], 0, "variants[0].threads"],
+    [["tensors", 0, "offset"], 1, "tensors[0].offset"],
+    [["tokens", "eos"], [32], "tokens"],
+    [["tokens", "bos"], 32, "tokens"],
+    [["sampling", "topP"], "1", "sampling.topP"],
+    [["files", "tokenizer"], "x/../y", "files.tokenizer"],
+    [["quantization", "kv"], "q3", "quantization.kv"],
+  ];
+  test.each(cases)("%j = %j", async (path, value, named) => {
+    const { code, message } = await refusal(() => parseManifest(altered(whole, path, value)));
+    expect(code).toBe("artefact/invalid");
+    expect(message).toContain(named);
+  });
+
+  test.each([null, [], "{}", 7, undefined])("%j", async (json) => {
+    expect((await refusal(() => parseManifest(json))).code).toBe("artefact/invalid");
+  });
+});
+
+test("every field is needed", async () => {
+  for (const path of paths(whole).filter((path) => typeof path.at(-1) === "string")) {
+    const { code } = await refusal(() => parseManifest(altered(whole, path, undefined)));
+    expect(code, path.join(".")).toBe("artefact/invalid");
+  }
+});
+
+test("any field of any other kind is either fine or an LfmcError, never another error", () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...paths(whole)), fc.jsonValue(), (path, value) => {
+      try {
+        parseManifest(altered(whole, path, value));
+      } catch (error) {
+        expect(error).toBeInstanceOf(LfmcError);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});

@@ -1,0 +1,168 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type SamplingSettings, argmax, createSampler } from "../../runtime/sampler.ts";
+import { refusal } from "./support.ts";
+
+const off: SamplingSettings = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+
+/** How often each id comes up over many positions. */
+function counts(logits: readonly number[], settings: Partial<SamplingSettings>, draws = 4000): number[] {
+  const sample = createSampler({ ...off, ...settings });
+  const result = logits.map(() => 0);
+  const tokens: number[] = [];
+  for (let i = 0; i < draws; i++) {
+    const id = sample(Float32Array.from(logits), tokens);
+    result[id] = (result[id] ?? 0) + 1;
+    tokens.push(0);
+  }
+  return result;
+}
+
+/** Which ids come up at all. */
+function support(logits: readonly number[], settings: Partial<SamplingSettings>): number[] {
+  return counts(logits, settings).flatMap((count, id) => (count > 0 ? [id] : []));
+}
+
+const ln = (p: number): number => Math.log(p);
+
+describe("greedy", () => {
+  test("takes the largest logit, ties to the lower id", () => {
+    expect(argmax(Float32Array.of(-3, 2, 5, 5, 1))).toBe(2);
+    expect(createSampler({ ...off, temperature: 0 })(Float32Array.of(-3, 2, 5, 5, 1), [])).toBe(2);
+  });
+
+  test("a temperature that vanishes in binary32 is greedy too", () => {
+    expect(support([1, 1.001, 0], { temperature: 1e-50 })).toEqual([1]);
+  });
+
+  test("refuses logits that are not numbers", async () => {
+    expect(await refusal(() => argmax(Float32Array.of(NaN, NaN)))).toMatchObject({ code: "run/input" });
+  });
+});
+
+describe("filters", () => {
+  const logits = [ln(0.1), ln(0.4), ln(0.05), ln(0.3), ln(0.15)];
+
+  test("temperature 1 draws by probability", () => {
+    const expected = [0.1, 0.4, 0.05, 0.3, 0.15];
+    for (const [id, count] of counts(logits, {}, 20_000).entries())
+      expect(Math.abs(count / 20_000 - (expected[id] ?? 0))).toBeLessThan(0.012);
+  });
+
+  test("temperature 0.5 squares the odds", () => {
+    const [, b = 0, , d = 0] = counts(logits, { temperature: 0.5 }, 20_000);
+    expect(b / d).toBeGreaterThan(1.6);
+    expect(b / d).toBeLessThan(1.97);
+  });
+
+  test("top-k keeps the k best, ties to the lower id", () => {
+    expect(support(logits, { topK: 2 })).toEqual([1, 3]);
+    expect(support([1, 2, 2, 2, 0], { topK: 2 })).toEqual([1, 2]);
+    expect(support(logits, { topK: 99 })).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  test("top-p keeps the shortest prefix with that much probability", () => {
+    expect(support(logits, { topP: 0.39 })).toEqual([1]);
+    expect(support(logits, { topP: 0.6 })).toEqual([1, 3]);
+    expect(support(logits, { topP: 0.8 })).toEqual([1, 3, 4]);
+    expect(support(logits, { topP: 0 })).toEqual([1]);
+  });
+
+  test("top-p counts the probability among what top-k left", () => {
+    expect(support(logits, { topK: 2, topP: 0.56 })).toEqual([1]);
+    expect(support(logits, { topK: 2, topP: 0.58 })).toEqual([1, 3]);
+  });
+
+  test("min-p keeps what is at least that share of the best", () => {
+    expect(support(logits, { minP: 0.3 })).toEqual([1, 3, 4]);
+    expect(support(logits, { minP: 0.3, topK: 2 })).toEqual([1, 3]);
+    expect(support(logits, { minP: 1 })).toEqual([1]);
+  });
+
+  test("repetition penalty divides positive and multiplies negative logits of past tokens, once each", () => {
+    const sample = createSampler({ ...off, temperature: 0, repetitionPenalty: 2 });
+    expect(sample(Float32Array.of(1.9, 3, -1), [1, 1, 1])).toBe(0);
+    expect(sample(Float32Array.of(1.4, 3, -1), [1, 1, 1])).toBe(1);
+    expect(sample(Float32Array.of(-1, -1.5, -9), [0])).toBe(1);
+    const logits32 = Float32Array.of(3, 1);
+    sample(logits32, [0]);
+    expect([...logits32]).toEqual([3, 1]);
+  });
+});
+
+test("top-k agrees with sorting everything, ties and signed zeros included", () => {
+  const value = fc.oneof(fc.float({ noNaN: true, min: -50, max: 50 }), fc.constantFrom(0, -0, 1, 1, 2));
+  fc.assert(
+    fc.property(fc.array(value, { minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 60 }), fc.nat(), (values, topK, seed) => {
+      const logits = Float32Array.from(values);
+      const order = [...logits.keys()].sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b).slice(0, topK);
+      const masked = logits.map((logit, id) => (order.includes(id) ? logit : -Infinity));
+      const all = createSampler({ ...off, seed, topK: logits.length });
+      expect(createSampler({ ...off, seed, topK })(logits, [1])).toBe(all(masked, [1]));
+    }),
+  );
+});
+
+test("the same seed and position give the same token, whatever was sampled before", () => {
+  const logits = Float32Array.from({ length: 500 }, (_, i) => Math.fround(Math.sin(i) * 3));
+  const settings = { ...off, topK: 40, topP: 0.95, minP: 0.01, temperature: 0.8, seed: 9 };
+  const history = Array.from({ length: 20 }, (_, i) => i);
+  const forward = history.map((_, n) => createSampler(settings)(logits, history.slice(0, n)));
+  const sample = createSampler(settings);
+  const backward = history.map((_, n) => sample(logits, history.slice(0, 19 - n))).reverse();
+  expect(backward).toEqual(forward);
+  expect(new Set(forward).size).toBeGreaterThan(5);
+  expect(history.map((_, n) => createSampler({ ...settings, seed: 10 })(logits, history.slice(0, n)))).not.toEqual(forward);
+});
+
+test("pinned samples: they must not change between versions or engines", () => {
+  const logits = Float32Array.from({ length: 1000 }, (_, i) => Math.fround(((i * 7919) % 1000) / 150));
+  const settings = [
+    { ...off, seed: 5 },
+    { ...off, seed: 5, topK: 50, topP: 0.9 },
+    { ...off, seed: 5, temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05 },
+  ];
+  const drawn = settings.map((one) => Array.from({ length: 6 }, (_, n) => createSampler(one)(logits, [3, 4, 5, 6, 7, 8].slice(0, n))));
+  expect(drawn).toMatchInlineSnapshot(`
+    [
+      [
+        125,
+        818,
+        722,
+        397,
+        594,
+        470,
+      ],
+      [
+        605,
+        556,
+        272,
+        457,
+        346,
+        420,
+      ],
+      [
+        136,
+        840,
+        729,
+        408,
+        605,
+        482,
+      ],
+    ]
+  `);
+});
+
+test.each([
+  ["temperature", -1],
+  ["temperature", NaN],
+  ["topK", 1.5],
+  ["topP", 1.1],
+  ["minP", -0.1],
+  ["repetitionPenalty", 0],
+  ["seed", -1],
+])("%s %d is refused by name", async (name, value) => {
+  const { code, message } = await refusal(() => createSampler({ ...off, [name]: value }));
+  expect(code).toBe("run/input");
+  expect(message).toContain(name);
+});

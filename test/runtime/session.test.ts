@@ -1,0 +1,355 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { LfmcError } from "../../runtime/errors.ts";
+import type { Model } from "../../runtime/model.ts";
+import type { GenerateOptions, Session } from "../../runtime/session.ts";
+import { demoTokenizer, fakeModel, refusal } from "./support.ts";
+
+const prompt = [3, 1, 4, 1, 5, 9, 2, 6];
+
+async function tokensOf(session: Session, given: readonly number[], options: GenerateOptions): Promise<readonly number[]> {
+  return (await session.complete(given, options)).tokens;
+}
+
+/** The logits after one more token: a fingerprint of the session's state. */
+async function fingerprint(session: Session): Promise<number[]> {
+  const all: number[] = [];
+  for await (const logits of session.logits([7])) all.push(...logits);
+  return all;
+}
+
+/** The same tokens in a session of their own. */
+async function fresh(tokens: readonly number[]): Promise<Session> {
+  const session = fakeModel().model.createSession();
+  await session.prefill(tokens);
+  return session;
+}
+
+describe("generate", () => {
+  test("the chunk of the prefill changes nothing but the number of forward calls", async () => {
+    const runs = await Promise.all(
+      [1, 2, 3, 5, 64].map(async (prefillChunk) => {
+        const { model, calls } = fakeModel();
+        const { tokens, stats } = await model.createSession().complete(prompt, { maxTokens: 6, prefillChunk });
+        expect(stats.forwardPasses).toBe(calls.length);
+        return { tokens, rows: calls.map(({ rows }) => rows) };
+      }),
+    );
+    for (const { tokens } of runs) expect(tokens).toEqual(runs[0]?.tokens);
+    expect(runs.map(({ rows }) => rows.slice(0, -5))).toEqual([
+      [1, 1, 1, 1, 1, 1, 1, 1],
+      [2, 2, 2, 2],
+      [3, 3, 2],
+      [5, 3],
+      [5, 3],
+    ]);
+  });
+
+  test("logits are asked for once a token, and only where they are used", async () => {
+    const { model, calls } = fakeModel();
+    await model.createSession().complete(prompt, { maxTokens: 3 });
+    expect(calls).toEqual([
+      { rows: 5, logits: 0 },
+      { rows: 3, logits: 1 },
+      { rows: 1, logits: 1 },
+      { rows: 1, logits: 1 },
+    ]);
+  });
+
+  test("going on in a second call gives what one call gives", async () => {
+    const whole = await tokensOf(fakeModel().model.createSession(), prompt, { maxTokens: 8 });
+    const session = fakeModel().model.createSession();
+    const first = await tokensOf(session, prompt, { maxTokens: 3 });
+    expect([...first, ...(await tokensOf(session, [], { maxTokens: 5 }))]).toEqual(whole);
+    expect(session.tokens).toEqual([...prompt, ...whole]);
+  });
+
+  test("a prefilled prompt goes on with an empty one", async () => {
+    const session = fakeModel().model.createSession();
+    await session.prefill(prompt, { prefillChunk: 3 });
+    expect(await tokensOf(session, [], { maxTokens: 4 })).toEqual(
+      await tokensOf(fakeModel().model.createSession(), prompt, { maxTokens: 4 }),
+    );
+  });
+
+  test("a seed repeats a sampled generation, across chunks; without one the result tells it", async () => {
+    const options = { maxTokens: 10, temperature: 1, topK: 20 };
+    const sampled = await fakeModel().model.createSession().complete(prompt, options);
+    const again = await fakeModel()
+      .model.createSession()
+      .complete(prompt, { ...options, seed: sampled.seed, prefillChunk: 1 });
+    const other = await fakeModel()
+      .model.createSession()
+      .complete(prompt, { ...options, seed: sampled.seed + 1 });
+    expect(again.tokens).toEqual(sampled.tokens);
+    expect(other.tokens).not.toEqual(sampled.tokens);
+  });
+
+  test("the caller may choose tokens", async () => {
+    const tokens = await tokensOf(fakeModel().model.createSession(), prompt, { maxTokens: 3, sample: (_, past) => past.length });
+    expect(tokens).toEqual([8, 9, 10]);
+  });
+
+  test("interleaved sessions do not disturb each other", async () => {
+    const { model } = fakeModel();
+    const alone = await tokensOf(fakeModel().model.createSession(), prompt, { maxTokens: 6 });
+    const [a, b] = await Promise.all([
+      tokensOf(model.createSession(), prompt, { maxTokens: 6 }),
+      tokensOf(model.createSession(), [2, 2, ...prompt], { maxTokens: 6 }),
+    ]);
+    expect(a).toEqual(alone);
+    expect(b).not.toEqual(alone);
+  });
+});
+
+describe("stop reasons", () => {
+  const scripted = (eos: readonly number[]): Model => fakeModel({ eos }, (history) => history.length + 2).model;
+
+  test("length", async () => {
+    expect(await scripted([]).createSession().complete(prompt, { maxTokens: 2 })).toMatchObject({ stopReason: "length", tokens: [10, 11] });
+    expect(await scripted([]).createSession().complete(prompt, { maxTokens: 0 })).toMatchObject({ stopReason: "length", tokens: [] });
+  });
+
+  test("eos: the end token is given and kept, and can be ignored", async () => {
+    const session = scripted([12, 30]).createSession();
+    expect(await session.complete(prompt, { maxTokens: 9 })).toMatchObject({ stopReason: "eos", tokens: [10, 11, 12] });
+    expect(session.tokens).toEqual([...prompt, 10, 11, 12]);
+    expect(session.stopReason).toBe("eos");
+    const ignoring = await scripted([12]).createSession().complete(prompt, { maxTokens: 4, ignoreEos: true });
+    expect(ignoring).toMatchObject({ stopReason: "length", tokens: [10, 11, 12, 13] });
+  });
+
+  test("context: exactly as many tokens as fit", async () => {
+    const session = fakeModel().model.createSession();
+    const { stopReason, tokens } = await session.complete(prompt);
+    expect({ stopReason, count: tokens.length, position: session.position }).toEqual({ stopReason: "context", count: 16, position: 24 });
+    expect(await session.complete([])).toMatchObject({ stopReason: "context", tokens: [] });
+    expect((await refusal(() => session.complete([1]))).code).toBe("run/context");
+    expect(session.position).toBe(24);
+  });
+});
+
+describe("text", () => {
+  const tokenizer = demoTokenizer();
+  const answer = tokenizer.encode(" said Emma 😀, “indeed”; and STOP here", { addBos: false });
+  const start = tokenizer.encode("Yes,");
+  const speaking = (): Session =>
+    fakeModel(
+      { vocabSize: 4096, context: 80, eos: [2] },
+      (history) => answer[history.length - start.length] ?? 2,
+      tokenizer,
+    ).model.createSession();
+
+  test("a text prompt gets BOS at the beginning only, and text streams in whole characters", async () => {
+    const session = speaking();
+    const parts: string[] = [];
+    for await (const { text } of session.generate("Yes,")) {
+      expect(text).not.toContain("\uFFFD");
+      parts.push(text);
+    }
+    expect(parts.join("")).toBe(" said Emma 😀, “indeed”; and STOP here");
+    expect(session.tokens).toEqual([...start, ...answer, 2]);
+    await session.prefill(" Well");
+    expect(session.tokens.slice(start.length + answer.length + 1)).toEqual(tokenizer.encode(" Well", { addBos: false }));
+  });
+
+  test("stop strings end the text across tokens and are not shown", async () => {
+    expect(await speaking().complete("Yes,", { stop: "d STOP h" })).toMatchObject({
+      text: " said Emma 😀, “indeed”; an",
+      stopReason: "stop",
+    });
+    expect(await speaking().complete("Yes,", { stop: ["zzz", "😀"] })).toMatchObject({ text: " said Emma ", stopReason: "stop" });
+  });
+
+  test("what was held back for a stop string that did not come is shown at the end", async () => {
+    expect((await speaking().complete("Yes,", { stop: "here and there" })).text).toBe(" said Emma 😀, “indeed”; and STOP here");
+    const shortened = await speaking().complete("Yes,", { stop: "Emma was", maxTokens: 2 });
+    expect(shortened.text).toBe(tokenizer.decode(answer.slice(0, 2)));
+  });
+
+  test("an unfinished character at the end is shown as U+FFFD", async () => {
+    const emoji = answer.findIndex((_, i) => tokenizer.decode(answer.slice(0, i + 1)).endsWith("\uFFFD"));
+    const { text } = await speaking().complete("Yes,", { maxTokens: emoji + 1 });
+    expect(text).toBe(tokenizer.decode(answer.slice(0, emoji + 1)));
+  });
+});
+
+describe("abort and misuse", () => {
+  test("abort during decode: an error with the reason, and a session that goes on", async () => {
+    const session = fakeModel().model.createSession();
+    const controller = new AbortController();
+    const shown: number[] = [];
+    const aborted = refusal(async () => {
+      for await (const { token } of session.generate(prompt, { signal: controller.signal })) {
+        shown.push(token);
+        if (shown.length === 3) controller.abort();
+      }
+    });
+    expect((await aborted).code).toBe("run/aborted");
+    expect(session.tokens).toEqual([...prompt, ...shown]);
+    const rest = await tokensOf(session, [], { maxTokens: 4 });
+    expect([...shown, ...rest]).toEqual(await tokensOf(fakeModel().model.createSession(), prompt, { maxTokens: 7 }));
+  });
+
+  test("abort during prefill is heard between chunks", async () => {
+    const { model, calls } = fakeModel();
+    const controller = new AbortController();
+    setImmediate(() => {
+      controller.abort();
+    });
+    const session = model.createSession();
+    expect((await refusal(() => session.prefill(prompt, { prefillChunk: 1, signal: controller.signal }))).code).toBe("run/aborted");
+    expect(calls.length).toBeLessThan(prompt.length);
+    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(prompt)));
+  });
+
+  test("leaving the loop early frees the session", async () => {
+    const session = fakeModel().model.createSession();
+    for await (const part of session.generate(prompt)) {
+      expect(session.tokens.at(-1)).toBe(part.token);
+      break;
+    }
+    expect(session.position).toBe(prompt.length + 1);
+    session.rewind(6);
+    expect(session.tokens).toEqual(prompt.slice(0, 6));
+  });
+
+  test("a session in use refuses everything that would change it", async () => {
+    const session = fakeModel().model.createSession();
+    const parts = session.generate(prompt, { maxTokens: 3 });
+    await parts.next();
+    for (const use of [
+      () => session.complete([1]),
+      () => session.prefill([1]),
+      () => {
+        session.rewind(0);
+      },
+      () => session.save(),
+      () => session.fork(),
+    ]) {
+      expect((await refusal(use)).code).toBe("run/busy");
+    }
+    await parts.return({
+      stopReason: "length",
+      seed: 0,
+      stats: (await fakeModel().model.createSession().complete([1], { maxTokens: 0 })).stats,
+    });
+    session.reset();
+    expect(session.position).toBe(0);
+  });
+
+  test.each<readonly [string, string, readonly number[] | string, GenerateOptions]>([
+    ["an empty prompt", "run/input", [], {}],
+    ["a text without a tokenizer", "run/input", "text", {}],
+    ["a stop string without a tokenizer", "run/input", [1], { stop: "x" }],
+    ["a token outside the vocabulary", "run/input", [1, 32], {}],
+    ["a prompt longer than the context", "run/context", Array.from({ length: 25 }, () => 1), {}],
+    ["maxTokens below 0", "run/input", [1], { maxTokens: -1 }],
+    ["prefillChunk 0", "run/input", [1], { prefillChunk: 0 }],
+    ["a negative temperature", "run/input", [1], { temperature: -1 }],
+  ])("%s is refused and leaves the session empty", async (_, code, given, options) => {
+    const session = fakeModel().model.createSession();
+    expect((await refusal(() => session.complete(given, options))).code).toBe(code);
+    expect(session.position).toBe(0);
+  });
+
+  test("slots: as many sessions as compiled, released ones are used again, clean", async () => {
+    const { model } = fakeModel();
+    const sessions = [model.createSession(), model.createSession(), model.createSession()];
+    expect((await refusal(() => model.createSession())).code).toBe("run/sessions");
+    await sessions[1]?.prefill(prompt);
+    sessions[1]?.release();
+    expect((await refusal(() => sessions[1]?.prefill([1]))).code).toBe("run/disposed");
+    expect(await fingerprint(model.createSession())).toEqual(await fingerprint(await fresh([])));
+  });
+
+  test("a disposed model refuses", async () => {
+    const { model } = fakeModel();
+    const session = model.createSession();
+    await model.dispose();
+    expect((await refusal(() => session.complete(prompt))).code).toBe("run/disposed");
+    expect((await refusal(() => model.createSession())).code).toBe("run/disposed");
+    expect((await refusal(() => model.forward([]))).code).toBe("run/disposed");
+  });
+});
+
+describe("rewind", () => {
+  test("within the rings it is exact; the last reachable position too", async () => {
+    for (const back of [1, 2, 3, 4]) {
+      const session = await fresh(prompt);
+      session.rewind(prompt.length - back);
+      expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(prompt.slice(0, -back))));
+    }
+  });
+
+  test("further back it is refused and changes nothing; to 0 it is always possible", async () => {
+    const session = await fresh(prompt);
+    expect(
+      (
+        await refusal(() => {
+          session.rewind(3);
+        })
+      ).code,
+    ).toBe("run/context");
+    session.rewind(5);
+    expect(
+      (
+        await refusal(() => {
+          session.rewind(3);
+        })
+      ).code,
+    ).toBe("run/context");
+    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(prompt.slice(0, 5))));
+    session.rewind(0);
+    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh([])));
+  });
+
+  test("no such position", async () => {
+    const session = await fresh(prompt);
+    for (const position of [9, -1, 0.5])
+      expect(
+        (
+          await refusal(() => {
+            session.rewind(position);
+          })
+        ).code,
+      ).toBe("run/input");
+  });
+});
+
+test("any sequence of prefill, generate, rewind, fork, save and restore equals a fresh run", async () => {
+  const step = fc.oneof(
+    fc.record({
+      do: fc.constant("prefill" as const),
+      tokens: fc.array(fc.nat(31), { maxLength: 6 }),
+      chunk: fc.integer({ min: 1, max: 6 }),
+    }),
+    fc.record({ do: fc.constant("generate" as const), count: fc.nat(5), seed: fc.nat(99) }),
+    fc.record({ do: fc.constant("rewind" as const), back: fc.nat(5) }),
+    fc.record({ do: fc.constantFrom("fork" as const, "restore" as const, "reset" as const) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+      const { model } = fakeModel();
+      let session = model.createSession();
+      for (const one of steps) {
+        const before = session;
+        const attempt = async (): Promise<void> => {
+          if (one.do === "prefill") await session.prefill(one.tokens, { prefillChunk: one.chunk });
+          else if (one.do === "generate") await session.complete([], { maxTokens: one.count, temperature: 1, seed: one.seed });
+          else if (one.do === "rewind") session.rewind(Math.max(0, session.position - one.back));
+          else if (one.do === "reset") session.reset();
+          else session = one.do === "fork" ? session.fork() : model.restore(session.save());
+        };
+        await attempt().catch((error: unknown) => {
+          expect(error).toBeInstanceOf(LfmcError);
+        });
+        if (session !== before) before.release();
+      }
+      if (session.position === 24) return;
+      const same = await fresh(session.tokens);
+      expect(await fingerprint(session)).toEqual(await fingerprint(same));
+    }),
+    { numRuns: 300 },
+  );
+});
