@@ -11,13 +11,14 @@ import type { EmittedCode, Target } from "../targets/target.ts";
 import type { Manifest } from "../runtime/manifest.ts";
 import { writeAside } from "./artefact/output-folder.ts";
 import { createWeightFile } from "./artefact/weight-file.ts";
-import { LfmcError, required } from "./errors.ts";
+import { LfmcError } from "./errors.ts";
 import { printGraph } from "./graph/print.ts";
+import type { Graph } from "./graph/types.ts";
 import { importModel, type ImportedModel, type ModelFiles } from "./import/model.ts";
 import { printKernel } from "./kernel/print.ts";
-import { buildManifest, packageVersion } from "./artefact/manifest.ts";
-import type { CompileOptions, EmitStage } from "./options.ts";
-import { checkMemory, draftProgram, packWeights, planProgram, type Draft } from "./pipeline.ts";
+import { buildManifest } from "./artefact/manifest.ts";
+import { checkOptions, type CompileOptions, type EmitStage } from "./options.ts";
+import { draftPrograms, memoryPages, packWeights, planPrograms, type Draft, type VariantProgram } from "./pipeline.ts";
 import { printPlan } from "./plan/print.ts";
 import type { Program } from "./plan/program.ts";
 
@@ -27,8 +28,8 @@ export type { CompileOptions, EmitStage } from "./options.ts";
 export type { Manifest } from "../runtime/manifest.ts";
 
 export interface CompileResult {
-  /** The plan; of a dry run too. */
-  readonly program: Program;
+  /** The plan of each variant; of a dry run too. */
+  readonly programs: readonly VariantProgram[];
   readonly warnings: readonly string[];
   /** What was written; null for a dry run. */
   readonly artefact: { readonly folder: string; readonly manifest: Manifest } | null;
@@ -38,21 +39,17 @@ const targets: Readonly<Record<CompileOptions["target"], Target>> = { "wasm-simd
 
 /** Compiles a model. Throws LfmcError where the input is at fault; then nothing was written. */
 export async function compile(options: CompileOptions): Promise<CompileResult> {
+  checkOptions(options);
   const target = targets[options.target];
-  const model = await importModel(options.model, options.randomWeights === undefined ? {} : { randomWeights: options.randomWeights });
+  // A dry run needs shapes alone, and generated weights, never read, have them.
+  const seed = options.randomWeights ?? (options.dryRun ? 0 : undefined);
+  const model = await importModel(options.model, seed === undefined ? {} : { randomWeights: seed });
   try {
-    // Every variant runs the same plan but for its tiles; the first stands for the memory of all.
-    const variant = required(target.variants[0], "variant");
-    const draft = draftProgram(model, target, variant, options);
-    if (options.dryRun) return { program: draft.program, warnings: model.warnings, artefact: null };
-    const { output } = options;
-    if (output === undefined) throw new LfmcError("usage/flag", "is missing", { subject: "-o", hint: "name the artefact's folder, or pass --dry-run" });
-    let written: { program: Program; manifest: Manifest } | null = null;
-    await writeAside(output, async (folder) => {
-      written = await writeArtefact(folder, model, draft, target, options);
-    });
-    const { program, manifest } = required<{ program: Program; manifest: Manifest }>(written, "artefact");
-    return { program, warnings: model.warnings, artefact: { folder: output, manifest } };
+    const draft = draftPrograms(model, target, options);
+    const { output, dryRun } = options;
+    if (dryRun || output === undefined) return { programs: draft.programs, warnings: model.warnings, artefact: null };
+    const { programs, manifest } = await writeAside(output, (folder) => writeArtefact(folder, model, draft, target, options));
+    return { programs, warnings: model.warnings, artefact: { folder: output, manifest } };
   } finally {
     await model.store.close();
   }
@@ -64,23 +61,22 @@ async function writeArtefact(
   { graph, limits, constants }: Draft,
   target: Target,
   options: CompileOptions,
-): Promise<{ program: Program; manifest: Manifest }> {
+): Promise<{ programs: readonly VariantProgram[]; manifest: Manifest }> {
   const file = await createWeightFile(folder, options.shardSize ?? Infinity);
   try {
     const weights = await packWeights(constants, model.store, file, options.onProgress);
     const region = await file.finish();
-    const variant = required(target.variants[0], "variant");
-    const program = planProgram({ graph, limits, target, variant, weights, weightBytes: region.bytes });
-    checkMemory(program, target, options);
-    const wantsWat = options.emit?.includes("wat") ?? false;
-    const code = target.variants.map((each) => ({ variant: each, code: target.emit(program, each, { text: wantsWat }) }));
+    const programs = planPrograms({ graph, limits, target, weights, weightBytes: region.bytes });
+    const pages = memoryPages(programs, target, options.maxMemory);
+    const text = options.emit?.includes("wat") ?? false;
+    const code = programs.map(({ variant, program }) => ({ variant, code: target.emit(program, variant, { pages, text }) }));
     const files = await copyModelFiles(model.files, folder);
-    const manifest = buildManifest({ model, options, program, target, weights, region, constants, files, code });
+    const manifest = buildManifest({ model, options, programs, pages, target, weights, region, constants, files, code });
     for (const { code: emitted } of code) await writeFile(join(folder, emitted.path), emitted.binary);
     for (const { path, text } of packageFiles(manifest, { license: files.license })) await writeFile(join(folder, path), text);
     await copyRuntime(folder);
-    await writeStages(folder, options.emit ?? [], { draft: { graph }, program, code: code.map((each) => each.code) });
-    return { program, manifest };
+    await writeStages(folder, options.emit ?? [], { graph, programs, code: code.map((each) => each.code) });
+    return { programs, manifest };
   } finally {
     await file.close();
   }
@@ -119,18 +115,19 @@ async function copyRuntime(folder: string): Promise<void> {
   throw new LfmcError("io/missing", "is not built", { subject: "dist/runtime.js", hint: "run npm run build" });
 }
 
-/** `--emit`: stages as text files in the artefact. */
+/** `--emit`: stages as text files in the artefact; those that variants differ in carry the variant's name. */
 async function writeStages(
   folder: string,
   stages: readonly EmitStage[],
-  { draft, program, code }: { draft: Pick<Draft, "graph">; program: Program; code: readonly EmittedCode[] },
+  { graph, programs, code }: { graph: Graph; programs: readonly VariantProgram[]; code: readonly EmittedCode[] },
 ): Promise<void> {
-  const texts: Readonly<Record<EmitStage, () => readonly (readonly [path: string, text: string])[]>> = {
-    graph: () => [["graph.txt", printGraph(draft.graph)]],
-    kernels: () => [["kernels.txt", program.kernels.map((kernel) => printKernel(kernel)).join("\n")]],
-    plan: () => [["plan.txt", printPlan(program)]],
-    wat: () => code.map(({ path, text }) => [path.replace(/\.wasm$/, ".wat"), text] as const),
+  const ofVariants = (stage: string, text: (program: Program) => string) =>
+    programs.map(({ variant, program }) => ({ path: `${stage}.${variant.name}.txt`, text: text(program) }));
+  const files: Readonly<Record<EmitStage, () => readonly { path: string; text: string }[]>> = {
+    graph: () => [{ path: "graph.txt", text: printGraph(graph) }],
+    kernels: () => ofVariants("kernels", ({ kernels }) => kernels.map((kernel) => printKernel(kernel)).join("\n")),
+    plan: () => ofVariants("plan", printPlan),
+    wat: () => code.map(({ path, text }) => ({ path: path.replace(/\.wasm$/, ".wat"), text })),
   };
-  for (const stage of stages) for (const [path, text] of texts[stage]()) await writeFile(join(folder, path), text);
+  for (const stage of stages) for (const { path, text } of files[stage]()) await writeFile(join(folder, path), text);
 }
-

@@ -51,6 +51,19 @@ export function defaultKv(quant: Quant): Kv {
   return quant === "f32" ? "f32" : "f16";
 }
 
+/** Refuses options that cannot be met, before anything is read. Throws usage/flag. */
+export function checkOptions({ output, dryRun, name }: CompileOptions): void {
+  if (output === undefined && !dryRun) {
+    throw new LfmcError("usage/flag", "is missing", { subject: "-o", hint: "name the artefact's folder, or pass --dry-run" });
+  }
+  if (name !== undefined && !/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(name)) {
+    throw new LfmcError("usage/flag", `${JSON.stringify(name)} is no package name`, {
+      subject: "--name",
+      hint: "use letters, digits, dots, dashes and underscores, a letter or digit first",
+    });
+  }
+}
+
 /** The limits of a program: what the caller asked for, else the defaults. Throws usage/flag. */
 export function limitsOf(options: CompileOptions, model: { readonly maxPositions: number; readonly vocabSize: number }): Limits {
   const context = wholeNumber("--context", options.context ?? Math.min(model.maxPositions, defaultContext), model.maxPositions);

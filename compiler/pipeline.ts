@@ -2,7 +2,7 @@
 import type { Graph } from "./graph/types.ts";
 import type { ImportedModel } from "./import/model.ts";
 import { readStackedRows } from "./import/read-constant.ts";
-import { LfmcError } from "./errors.ts";
+import { LfmcError, required } from "./errors.ts";
 import { tensorAlignment, type WeightFile } from "./artefact/weight-file.ts";
 import { runPasses, standardPasses } from "./passes/index.ts";
 import { packedBytes, packedConstants, type PackedConstant } from "./plan/constants.ts";
@@ -18,17 +18,23 @@ export interface Draft {
   readonly graph: Graph;
   readonly limits: Limits;
   readonly constants: readonly PackedConstant[];
-  /** By variant name; sizes assume that all scales fit f16, as they do but for wild checkpoints. */
+  /** Sizes assume that all scales fit f16, as they do but for wild checkpoints. */
+  readonly programs: readonly VariantProgram[];
+}
+
+/** The program of one variant of a target; variants differ in their kernels' tiles and in scratch memory, nowhere else. */
+export interface VariantProgram {
+  readonly variant: TargetVariant;
   readonly program: Program;
 }
 
-export function draftProgram(model: ImportedModel, target: Target, variant: TargetVariant, options: CompileOptions): Draft {
+export function draftPrograms(model: ImportedModel, target: Target, options: CompileOptions): Draft {
   const graph = preparedGraph(model, options);
   const limits = limitsOf(options, model.config);
   const constants = packedConstants(graph, limits.context);
-  const program = planProgram({ graph, limits, target, variant, ...expectedPlaces(constants) });
-  checkMemory(program, target, options);
-  return { graph, limits, constants, program };
+  const programs = planPrograms({ graph, limits, target, ...expectedPlaces(constants) });
+  memoryPages(programs, target, options.maxMemory);
+  return { graph, limits, constants, programs };
 }
 
 /** The graph after all passes: what the interpreter runs under the contract, and what is planned. */
@@ -41,14 +47,16 @@ interface PlanInput {
   readonly graph: Graph;
   readonly limits: Limits;
   readonly target: Target;
-  readonly variant: TargetVariant;
   readonly weights: ReadonlyMap<string, WeightPlace>;
   readonly weightBytes: number;
 }
 
-export function planProgram({ graph, limits, target, variant, weights, weightBytes }: PlanInput): Program {
-  const { name, features, atoms, vectorBytes } = variant;
-  return plan({ graph, limits, weights, weightBytes, target: { name: target.name, variant: name, features, atoms, vectorBytes } });
+/** One program for each variant of the target. */
+export function planPrograms({ target, ...input }: PlanInput): readonly VariantProgram[] {
+  return target.variants.map((variant) => {
+    const { name, features, atoms, vectorBytes } = variant;
+    return { variant, program: plan({ ...input, target: { name: target.name, variant: name, features, atoms, vectorBytes } }) };
+  });
 }
 
 /** Where packed constants lie if every tensor has the form that its shape suggests. */
@@ -79,15 +87,26 @@ export async function packWeights(
   return places;
 }
 
-/** Throws plan/memory where the plan is larger than asked for, or than the target can address; says what takes the room. */
-export function checkMemory({ memory, limits }: Program, target: Target, { maxMemory }: CompileOptions): void {
-  const bytes = roundUp(memory.bytes, target.memory.page);
+/**
+ * Pages of the artefact's one memory: what its largest variant takes. Throws plan/memory where that is more than asked for, or than
+ * the target can address, and says what takes the room.
+ */
+export function memoryPages(programs: readonly VariantProgram[], target: Target, maxMemory: number | undefined): number {
+  const bySize = programs.toSorted((a, b) => b.program.memory.bytes - a.program.memory.bytes);
+  const { memory, limits } = required(bySize[0], "variant").program;
+  const pages = Math.ceil(memory.bytes / target.memory.page);
+  const bytes = pages * target.memory.page;
   const parts = `weights ${memory.weights.bytes}, sessions ${memory.state.bytes}, scratch ${memory.scratch.bytes}, logits ${memory.logits.bytes}`;
   const hint = `lower --context (now ${limits.context}), --sessions (${limits.sessions}) or --prefill-chunk (${limits.prefillChunk}), or quantise further`;
   if (maxMemory !== undefined && bytes > maxMemory) {
-    throw new LfmcError("plan/memory", `the plan takes ${bytes} bytes (${parts}), more than ${maxMemory}`, { subject: "--max-memory", hint });
+    throw new LfmcError("plan/memory", `the plan takes ${bytes} bytes (${parts}), more than ${maxMemory}`, {
+      subject: "--max-memory",
+      hint,
+    });
   }
   if (bytes > target.memory.largest) {
-    throw new LfmcError("plan/memory", `the plan takes ${bytes} bytes (${parts}); a 32-bit memory holds ${target.memory.largest}`, { subject: target.name, hint });
+    const fact = `the plan takes ${bytes} bytes (${parts}); a 32-bit memory holds ${target.memory.largest}`;
+    throw new LfmcError("plan/memory", fact, { subject: target.name, hint });
   }
+  return pages;
 }

@@ -32,8 +32,8 @@ export interface Target {
   readonly variants: readonly TargetVariant[];
   /** Largest memory that a program may have, in bytes, and its unit of allocation. */
   readonly memory: { readonly largest: number; readonly page: number };
-  /** Emits a variant's code for a program; `text` asks for the readable form too. */
-  readonly emit: (program: Program, variant: TargetVariant, options: { readonly text: boolean }) => EmittedCode;
+  /** Emits a variant's code for a program over a memory of `pages`; `text` asks for the readable form too. */
+  readonly emit: (program: Program, variant: TargetVariant, options: { readonly pages: number; readonly text: boolean }) => EmittedCode;
   /** Emits bare kernels over a memory of `pages` pages: for conformance tests and microbenchmarks. */
   readonly emitKernels: (kernels: readonly Kernel[], options: { readonly pages: number }) => Uint8Array;
 }

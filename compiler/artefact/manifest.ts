@@ -4,11 +4,11 @@ import { createRequire } from "node:module";
 import type { EmittedCode, Target, TargetVariant } from "../../targets/target.ts";
 import { manifestFormat, manifestVersion, type Manifest, type PackedTensor } from "../../runtime/manifest.ts";
 import type { ImportedModel, ModelFiles } from "../import/model.ts";
-import { roundUp } from "../numeric/quantize.ts";
 import { defaultKv, type CompileOptions } from "../options.ts";
 import type { PackedConstant } from "../plan/constants.ts";
 import type { WeightPlace } from "../plan/plan.ts";
 import type { Program } from "../plan/program.ts";
+import type { VariantProgram } from "../pipeline.ts";
 import { required } from "../errors.ts";
 import type { WrittenPart } from "./weight-file.ts";
 
@@ -31,7 +31,9 @@ function readVersion(): string {
 export interface ManifestInput {
   readonly model: ImportedModel;
   readonly options: CompileOptions;
-  readonly program: Program;
+  readonly programs: readonly VariantProgram[];
+  /** Of the memory that all variants share. */
+  readonly pages: number;
   readonly target: Target;
   readonly weights: ReadonlyMap<string, WeightPlace>;
   readonly region: { readonly parts: readonly WrittenPart[]; readonly bytes: number; readonly sha256: string };
@@ -41,13 +43,15 @@ export interface ManifestInput {
 }
 
 export function buildManifest(input: ManifestInput): Manifest {
-  const { model, options, program, target, weights, region, constants, files, code } = input;
+  const { model, options, programs, pages, target, weights, region, constants, files, code } = input;
+  const { program } = required(programs[0], "variant");
   const { memory, limits } = program;
   const { config } = model;
   const quant = options.quant ?? "q4_0";
   const kv = options.kv ?? defaultKv(quant);
-  const bytes = roundUp(memory.bytes, target.memory.page);
-  const { rows, scratch, logits, state } = memory;
+  const { rows, logits, state } = memory;
+  const bytes = pages * target.memory.page;
+  const scratch = { offset: memory.scratch.offset, bytes: Math.max(...programs.map((each) => each.program.memory.scratch.bytes)) };
   return {
     format: manifestFormat,
     version: manifestVersion,
@@ -59,11 +63,14 @@ export function buildManifest(input: ManifestInput): Manifest {
       vocabSize: config.vocabSize,
       hiddenSize: config.hiddenSize,
       layers: config.layers.length,
-      parameters: model.graph.constants.reduce((sum, { sources }) => sum + sources.reduce((count, source) => count + elements(source), 0), 0),
+      parameters: model.graph.constants.reduce(
+        (sum, { sources }) => sum + sources.reduce((count, source) => count + elements(source), 0),
+        0,
+      ),
       hash: modelHash(region.sha256, program, kv),
     },
     limits,
-    memory: { bytes, pages: bytes / target.memory.page, weights: memory.weights, state, rows, logits, scratch },
+    memory: { bytes, pages, weights: memory.weights, state, rows, logits, scratch },
     variants: code.map(({ variant, code: { path, binary } }) => ({
       name: variant.name,
       module: path,

@@ -5,8 +5,8 @@ import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { LfmcError } from "../errors.ts";
 
-/** Runs `write` on an empty folder beside `output`, then puts that folder in `output`'s place. Throws io/exists before writing. */
-export async function writeAside(output: string, write: (folder: string) => Promise<void>): Promise<void> {
+/** Runs `write` on an empty folder beside `output`, then puts that folder in `output`'s place and returns what `write` did. Throws io/exists before writing. */
+export async function writeAside<Result>(output: string, write: (folder: string) => Promise<Result>): Promise<Result> {
   const target = resolve(output);
   await checkReplaceable(target);
   await mkdir(dirname(target), { recursive: true });
@@ -14,9 +14,10 @@ export async function writeAside(output: string, write: (folder: string) => Prom
   await rm(aside, { recursive: true, force: true });
   await mkdir(aside);
   try {
-    await write(aside);
+    const result = await write(aside);
     await rm(target, { recursive: true, force: true });
     await rename(aside, target);
+    return result;
   } catch (error) {
     await rm(aside, { recursive: true, force: true });
     throw error;

@@ -52,7 +52,7 @@ export async function createWeightFile(folder: string, partBytes: number): Promi
   };
   const write = async (bytes: Uint8Array): Promise<void> => {
     whole.update(bytes);
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       part ??= await openPart();
       const piece = bytes.subarray(at, at + partBytes - part.bytes);
       part.hash.update(piece);

@@ -2,15 +2,18 @@
 import type { Constant, TensorSlice } from "../graph/types.ts";
 import type { WeightStore } from "./weight-store.ts";
 
+/** What is read of a store. */
+export type RowSource = Pick<WeightStore, "readRows">;
+
 /** The whole constant. Throws what `readRows` throws. */
-export function readConstant(store: WeightStore, { sources }: Constant): Promise<Float32Array> {
+export function readConstant(store: RowSource, { sources }: Constant): Promise<Float32Array> {
   const rows = sources.reduce((sum, { count }) => sum + count, 0);
   return readStackedRows(store, sources, 0, rows);
 }
 
 /** Rows start…start+count-1 of the stacked sources, [count, last axis]. */
 export async function readStackedRows(
-  store: WeightStore,
+  store: RowSource,
   sources: readonly TensorSlice[],
   start: number,
   count: number,

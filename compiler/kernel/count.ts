@@ -51,7 +51,7 @@ export interface Count extends Traffic {
 interface Walk {
   readonly vectorBytes: number;
   readonly assume: number | Readonly<Record<string, number>>;
-  /** The i32 scalars that are known. */
+  /** The i32 scalars that are known: which ones these are follows from the kernel alone, so what is known is never forgotten. */
   readonly known: Map<number, number>;
   /** Names of the parameters that pointers lead back to. */
   readonly roots: Map<number, string>;
@@ -155,7 +155,6 @@ function countLet(walk: Walk, statement: Let): Count {
 
 /** Keeps what is known of the result: its number, or where it points. */
 function remember(walk: Walk, { op, args, immediates, result }: Let): void {
-  walk.known.delete(result.id);
   if (op === "advance") walk.roots.set(result.id, rootOf(walk, args[0]));
   const { meaning } = operationNamed(op);
   const numbers = args.map((arg) => walk.known.get(arg.id));
@@ -208,7 +207,6 @@ function countStore(walk: Walk, { pointer, element, count }: Store): Count {
 
 function countLoop(walk: Walk, { name, index, from, to, step, body }: For): Count {
   const [first, last] = [walk.known.get(from.id), walk.known.get(to.id)];
-  walk.known.delete(index.id);
   const trips = first === undefined || last === undefined ? assumed(walk, name) : Math.max(0, Math.ceil((last - first) / step));
   if (first === undefined || last === undefined || !steers(body, new Set([index.id]))) {
     return plus({ ...nothing, iterations: trips }, countBlock(walk, body), trips);

@@ -74,6 +74,18 @@ function withConstant(name: string, lane: (a: number, constant: number) => numbe
   };
 }
 
+/** The same of scalars alone. */
+function scalarWithConstant(name: string, lane: (a: number, constant: number) => number): Operation {
+  const operation = withConstant(name, lane);
+  return {
+    ...operation,
+    result: (args, immediates, asked) => {
+      const type = operation.result(args, immediates, asked);
+      return type.lanes === 1 ? type : mismatch(name, args);
+    },
+  };
+}
+
 const onlyF32 = (type: Type): Type | undefined => (type.element === "f32" ? type : undefined);
 
 const wider: Partial<Record<Element, Element>> = { i8: "i16", i16: "i32" };
@@ -172,9 +184,9 @@ export const operations = {
     meaning: (args, immediates, type) =>
       operand(args, 0).map((a) => heldAs(type.element, (type.element === "i8" ? a & 255 : a) >>> operand(immediates, 0))),
   },
-  /** Division and remainder by a positive constant, unsigned. */
-  divU: withConstant("divU", (a, divisor) => Math.floor((a >>> 0) / divisor) | 0),
-  remU: withConstant("remU", (a, divisor) => ((a >>> 0) % divisor) | 0),
+  /** Division and remainder of a scalar by a positive constant, unsigned: no machine divides vectors of integers. */
+  divU: scalarWithConstant("divU", (a, divisor) => Math.floor((a >>> 0) / divisor) | 0),
+  remU: scalarWithConstant("remU", (a, divisor) => ((a >>> 0) % divisor) | 0),
 
   /** Comparisons: 0, or 1 for scalars and -1 in the lanes of vectors; i32 is signed. */
   lt: compare("lt", ["f32", "i32"], (a, b) => a < b),
@@ -251,7 +263,7 @@ export const operations = {
   lane: {
     result: (args, immediates) => {
       const [a] = args;
-      const right = a && bytesOfElement(a.element) === 4 && operand(immediates, 0) < a.lanes;
+      const right = a && a.lanes > 1 && bytesOfElement(a.element) === 4 && operand(immediates, 0) < a.lanes;
       return right ? vector(a.element, 1) : mismatch("lane", args);
     },
     meaning: (args, immediates) => [operand(operand(args, 0), operand(immediates, 0))],

@@ -15,9 +15,9 @@ export const expConstants = {
   highest: f(89),
   log2e: f(1.44269504088896341),
   ln2High: f(0.693359375),
-  ln2Low: f(-2.12194440e-4),
+  ln2Low: f(-2.1219444e-4),
   /** Highest power first: ((((c0 r + c1) r + c2) r + c3) r + c4) r + c5. */
-  polynomial: [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1].map(f),
+  polynomial: [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1].map(f),
   /** 1.5 * 2^23: adding it to |x| < 2^22 rounds x to the nearest integer (ties to even), which then is the sum's low bits. */
   roundingMagic: 12582912,
   roundingMagicBits: 0x4b400000,

@@ -4,7 +4,7 @@
  */
 
 /** pi/2 in three parts; the first two have 33 bits, so that multiples up to 2^20 are exact (fdlibm's split). */
-const halfPi = [1.57079632673412561417, 6.07710050630396597660e-11, 2.02226624879595063154e-21] as const;
+const halfPi = [1.57079632673412561417, 6.0771005063039659766e-11, 2.02226624879595063154e-21] as const;
 const ln2 = 0.69314718055994530942;
 const taylorTerms = 12;
 

@@ -18,7 +18,7 @@ export class Surroundings {
     this.#graph = graph;
     this.#producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
     this.#constants = new Map(graph.constants.map((constant) => [constant.name, constant]));
-    const uses = new Map([[graph.output, 1]]);
+    const uses = new Map<ValueName, number>();
     for (const input of graph.nodes.flatMap(({ inputs }) => inputs)) uses.set(input, (uses.get(input) ?? 0) + 1);
     this.#uses = uses;
   }
@@ -34,7 +34,7 @@ export class Surroundings {
     return this.#constants.get(value) ?? null;
   }
 
-  /** Whether one input of one node is all that reads the value; the graph's output is read from outside. */
+  /** Whether one input of one node is all that reads the value; the graph's output is read from outside too. */
   usedOnce(value: ValueName): boolean {
     return this.#uses.get(value) === 1 && value !== this.#graph.output;
   }

@@ -47,7 +47,8 @@ export function ropeTableName(table: "low" | "high", headSize: number, base: num
   return `rope.${table}.${headSize}.${base}`;
 }
 
-type Role = { readonly kind: "matrix"; readonly streams: number } | { readonly kind: "vector"; readonly streams: number } | { readonly kind: "taps" };
+type Role =
+  { readonly kind: "matrix"; readonly streams: number } | { readonly kind: "vector"; readonly streams: number } | { readonly kind: "taps" };
 
 const matrix = (streams = 1): Role => ({ kind: "matrix", streams });
 const vector = (streams = 1): Role => ({ kind: "vector", streams });
@@ -56,10 +57,10 @@ const vector = (streams = 1): Role => ({ kind: "vector", streams });
 const inputRoles: Readonly<Record<string, (node: Node) => readonly (Role | null)[]>> = {
   embedding: () => [matrix()],
   "rms-norm": () => [null, vector()],
-  linear: ({ attributes }) => [null, matrix(), ...(attributes["bias"] ? [vector()] : []), null],
+  linear: ({ attributes }) => [null, matrix(), ...(attributes.bias ? [vector()] : []), null],
   "gated-linear": () => [null, matrix(2)],
   "gated-short-conv": ({ attributes }) =>
-    attributes["bias"] ? [null, matrix(3), vector(3), { kind: "taps" }, vector()] : [null, matrix(3), { kind: "taps" }],
+    attributes.bias ? [null, matrix(3), vector(3), { kind: "taps" }, vector()] : [null, matrix(3), { kind: "taps" }],
 };
 
 /** All constants of the graph in the order of their first use, then the RoPE tables, as they are to be packed for `context` positions. */
@@ -103,7 +104,10 @@ function formOf(name: ValueName, encoding: string, shape: readonly number[], rol
   switch (role.kind) {
     case "matrix": {
       if (encoding !== "f32" && encoding !== "q4_0") {
-        throw new LfmcError("plan/unsupported", `no kernel for ${encoding} weights in this version`, { subject: name, hint: "use q4_0 or f32" });
+        throw new LfmcError("plan/unsupported", `no kernel for ${encoding} weights in this version`, {
+          subject: name,
+          hint: "use q4_0 or f32",
+        });
       }
       const panel: PanelEncoding = encoding === "f32" ? { weights: encoding } : { weights: encoding, scales: "f16" };
       return { kind: "panels", layout: { encoding: panel, streams: role.streams, rows: rows / role.streams, columns } };
@@ -116,8 +120,8 @@ function formOf(name: ValueName, encoding: string, shape: readonly number[], rol
 }
 
 function ropeConstant({ attributes }: Node, table: "low" | "high", context: number): PackedConstant {
-  const headSize = Number(attributes["headSize"]);
-  const base = Number(attributes["base"]);
+  const headSize = Number(attributes.headSize);
+  const base = Number(attributes.base);
   const form: PackedForm = { kind: "rope", table, headSize, base, context };
   return {
     name: ropeTableName(table, headSize, base),

@@ -31,5 +31,8 @@ export function placeTenants(tenants: readonly Tenant[]): { readonly placements:
     }
     placed.push({ ...tenant, offset, bytes });
   }
-  return { placements: placed.toSorted((a, b) => a.firstStep - b.firstStep || a.offset - b.offset), bytes: placed.reduce((most, { offset, bytes }) => Math.max(most, offset + bytes), 0) };
+  return {
+    placements: placed.toSorted((a, b) => a.firstStep - b.firstStep || a.offset - b.offset),
+    bytes: placed.reduce((most, { offset, bytes }) => Math.max(most, offset + bytes), 0),
+  };
 }

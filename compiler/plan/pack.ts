@@ -3,7 +3,20 @@
  * packer's own memory is one packed tensor and one run of rows, whatever the model's size.
  */
 import { internal } from "../errors.ts";
-import { headerBytes, panelBytes, panelCount, panelRows, paddedColumns, runLength, groupBytes, scaleRowBytes, blockBytes, panelsStart, layoutBytes, type PanelLayout } from "../kernel/library/panels.ts";
+import {
+  headerBytes,
+  panelBytes,
+  panelCount,
+  panelRows,
+  paddedColumns,
+  runLength,
+  groupBytes,
+  scaleRowBytes,
+  blockBytes,
+  panelsStart,
+  layoutBytes,
+  type PanelLayout,
+} from "../kernel/library/panels.ts";
 import { f32ToF16 } from "../numeric/half.ts";
 import { blockSize, groupSize, q4GroupScale, q4GroupValues, roundUp, scaleStorage, storedScale } from "../numeric/quantize.ts";
 import { ropeTables } from "../numeric/rope.ts";
@@ -29,7 +42,8 @@ export async function packConstant({ name, form, shape }: PackedConstant, read: 
       // A vector's one axis is its last: it is a single row.
       const [values, length] = [await read(0, 1), roundUp(form.length, panelRows)];
       const packed = new Float32Array(form.streams * length);
-      for (let stream = 0; stream < form.streams; stream++) packed.set(values.subarray(stream * form.length, (stream + 1) * form.length), stream * length);
+      for (let stream = 0; stream < form.streams; stream++)
+        packed.set(values.subarray(stream * form.length, (stream + 1) * form.length), stream * length);
       return { form, bytes: bytesOf(packed) };
     }
     case "taps": {
@@ -50,7 +64,11 @@ function bytesOf(values: Float32Array): Uint8Array {
 }
 
 /** Visits a matrix of several streams in runs of rows; `visit` gets each row with its panel (streams interleaved) and lane. */
-async function forRows(layout: PanelLayout, read: RowReader, visit: (row: Float32Array, panel: number, lane: number) => void): Promise<void> {
+async function forRows(
+  layout: PanelLayout,
+  read: RowReader,
+  visit: (row: Float32Array, panel: number, lane: number) => void,
+): Promise<void> {
   const { rows, columns, streams } = layout;
   const run = Math.max(1, Math.floor(runElements / columns));
   for (let stream = 0; stream < streams; stream++) {
@@ -105,7 +123,8 @@ async function packGroups(layout: PanelLayout, read: RowReader): Promise<Packed>
   const packed = new Uint8Array(layoutBytes(final));
   new DataView(packed.buffer, 0, headerBytes).setFloat32(0, 2 ** -storage.exponent, true);
   for (let i = 0; i < panels * groups; i++) {
-    const block = panelsStart(final) + Math.floor(i / groups) * panelBytes(final) + Math.floor((i % groups) / 2) * blockBytes(storage.format);
+    const block =
+      panelsStart(final) + Math.floor(i / groups) * panelBytes(final) + Math.floor((i % groups) / 2) * blockBytes(storage.format);
     const half = (i % groups) % 2;
     writeScales(packed, block + half * scaleRowBytes(storage.format), scales.subarray(i * panelRows, (i + 1) * panelRows), storage);
     const nibblesAt = block + (blockSize / groupSize) * scaleRowBytes(storage.format) + half * groupBytes;

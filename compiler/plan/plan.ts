@@ -83,7 +83,7 @@ function viewsOf(graph: Graph): ReadonlyMap<ValueName, View> {
     const [source, result] = [inputs[0], outputs[0]];
     if (op !== "slice" || source === undefined || result === undefined) continue;
     const base = views.get(source) ?? { owner: source, offset: 0 };
-    views.set(result, { owner: base.owner, offset: base.offset + 4 * Number(attributes["offset"]) });
+    views.set(result, { owner: base.owner, offset: base.offset + 4 * Number(attributes.offset) });
   }
   return views;
 }
@@ -148,9 +148,10 @@ function layoutMemory(
   };
   const rows = region(limits.prefillChunk * rowBytes);
   const logitsRegion = { ...region(logits.bytes), strideBytes: logits.strideBytes };
-  const scratch = region(scratchBytes);
   const state = { ...region(slotBytes * limits.sessions), slotBytes };
   const weights = region(weightBytes);
+  // Last: its size is all in which the variants of a target may differ.
+  const scratch = region(scratchBytes);
   const placed = placements.map((placement) => ({ ...placement, offset: scratch.offset + placement.offset }));
   return { bytes: next, rows, weights, state, scratch, logits: logitsRegion, placements: placed };
 }

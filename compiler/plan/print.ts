@@ -3,14 +3,15 @@ import type { MemoryPlan, Program, Region } from "./program.ts";
 
 /** The memory map alone: one line a region, in bytes. */
 export function printMemory(memory: MemoryPlan): string {
-  const line = (name: string, { offset, bytes }: Region, note = ""): string => `${name.padEnd(8)} ${pad(offset)} ${pad(bytes)}${note && `  ${note}`}`;
+  const line = (name: string, { offset, bytes }: Region, note = ""): string =>
+    `${name.padEnd(8)} ${pad(offset)} ${pad(bytes)}${note && `  ${note}`}`;
   return [
     `${"region".padEnd(8)} ${"offset".padStart(width)} ${"bytes".padStart(width)}`,
     line("rows", memory.rows),
     line("logits", memory.logits, `${memory.logits.strideBytes} a row`),
-    line("scratch", memory.scratch),
     line("state", memory.state, `${memory.state.slotBytes} a session`),
     line("weights", memory.weights),
+    line("scratch", memory.scratch),
     `${"total".padEnd(8)} ${" ".repeat(width)} ${pad(memory.bytes)}`,
   ].join("\n");
 }
@@ -18,12 +19,25 @@ export function printMemory(memory: MemoryPlan): string {
 export function printPlan(program: Program): string {
   const { memory, steps, limits } = program;
   const names = Object.entries(limits).map(([name, value]) => `${name} ${String(value)}`);
-  const placements = memory.placements.map(({ name, offset, bytes, firstStep, lastStep }) => `${pad(offset)} ${pad(bytes)}  steps ${firstStep}-${lastStep}  ${name}`);
+  const placements = memory.placements.map(
+    ({ name, offset, bytes, firstStep, lastStep }) => `${pad(offset)} ${pad(bytes)}  steps ${firstStep}-${lastStep}  ${name}`,
+  );
   const calls = steps.map(({ kernel, label, arguments: args }, i) => {
     const shown = args.map((arg) => (arg.kind === "count" ? arg.of : `${arg.note}@${arg.address}`));
     return `${String(i).padStart(4)}  ${label} = ${kernel}(${shown.join(", ")})`;
   });
-  return [`plan of ${program.name}: ${names.join(", ")}`, "", printMemory(memory), "", "values in scratch:", ...placements, "", "steps:", ...calls, ""].join("\n");
+  return [
+    `plan of ${program.name}: ${names.join(", ")}`,
+    "",
+    printMemory(memory),
+    "",
+    "values in scratch:",
+    ...placements,
+    "",
+    "steps:",
+    ...calls,
+    "",
+  ].join("\n");
 }
 
 const width = 12;

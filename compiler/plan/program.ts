@@ -7,7 +7,8 @@ import type { Kernel } from "../kernel/ir.ts";
 /** The count of rows of a call, or of those among them that want logits. */
 export type RowCount = "rows" | "logits";
 
-export type StepArgument = { readonly kind: "address"; readonly address: number; readonly note: string } | { readonly kind: "count"; readonly of: RowCount };
+export type StepArgument =
+  { readonly kind: "address"; readonly address: number; readonly note: string } | { readonly kind: "count"; readonly of: RowCount };
 
 /** One kernel call; arguments in the order of the kernel's parameters. */
 export interface Step {

@@ -96,14 +96,24 @@ function product(node: Node, context: SelectContext, epilogue: GemmSpec["epilogu
   const layout = context.layoutOf(matrix);
   const isQuantized = context.typeOf(x).encoding === "q8";
   if (isQuantized !== (layout.encoding.weights === "q4_0")) {
-    throw new LfmcError("plan/unsupported", `no kernel for ${layout.encoding.weights} weights with ${context.typeOf(x).encoding} activations`, {
-      subject: output(node),
-      hint: "leave --activations at its default",
-    });
+    throw new LfmcError(
+      "plan/unsupported",
+      `no kernel for ${layout.encoding.weights} weights with ${context.typeOf(x).encoding} activations`,
+      {
+        subject: output(node),
+        hint: "leave --activations at its default",
+      },
+    );
   }
   const spec = cheapestTile(context, { layout, inputStride: isQuantized ? 0 : context.strideOf(x), epilogue });
   const activations = isQuantized ? quantized(x) : { x: value(x) };
-  return draft(node, context, gemm(spec), { ...activations, weights: weight(matrix), out: value(output(node)), tile: scratch, ...args }, tileBytes(spec));
+  return draft(
+    node,
+    context,
+    gemm(spec),
+    { ...activations, weights: weight(matrix), out: value(output(node)), tile: scratch, ...args },
+    tileBytes(spec),
+  );
 }
 
 /** Rows of a tile for f32 weights: sixteen accumulators of four lanes. */
@@ -136,7 +146,11 @@ const linear: Rule = (node, context) => {
   const { bias, residual } = node.attributes;
   const stride = context.strideOf(output(node));
   const residualValue = residual ? input(node, bias ? 3 : 2) : null;
-  const epilogue = storeEpilogue({ stride, bias: bias === true, residualStride: residualValue === null ? null : context.strideOf(residualValue) });
+  const epilogue = storeEpilogue({
+    stride,
+    bias: bias === true,
+    residualStride: residualValue === null ? null : context.strideOf(residualValue),
+  });
   return [
     product(node, context, epilogue, {
       ...(bias ? { bias: weight(input(node, 2)) } : {}),
@@ -148,10 +162,10 @@ const linear: Rule = (node, context) => {
 const gatedLinear: Rule = (node, context) => [product(node, context, swigluEpilogue({ stride: context.strideOf(output(node)) }), {})];
 
 const gatedShortConv: Rule = (node, context) => {
-  const bias = node.attributes["bias"] === true;
+  const bias = node.attributes.bias === true;
   const [taps, biases] = bias ? [input(node, 3), input(node, 4)] : [input(node, 2), null];
   const epilogue = shortConvEpilogue({
-    width: Number(node.attributes["width"]),
+    width: Number(node.attributes.width),
     channels: roundUp(widthOf(context, output(node)), panelRows),
     bias,
     ring: ringRows(node, context.limits.rewind),
@@ -162,7 +176,7 @@ const gatedShortConv: Rule = (node, context) => {
     product(node, context, epilogue, {
       taps: weight(taps),
       row_list: rows,
-      ring: { kind: "state", layer: Number(node.attributes["state"]) },
+      ring: { kind: "state", layer: Number(node.attributes.state) },
       ...(biases === null ? {} : { projection_bias: weight(input(node, 2)), bias: weight(biases) }),
     }),
   ];
@@ -170,26 +184,27 @@ const gatedShortConv: Rule = (node, context) => {
 
 const normalize: Rule = (node, context) => {
   const [x, out] = [input(node, 0), output(node)];
-  const width = Number(node.attributes["width"]);
-  const epsilon = Number(node.attributes["epsilon"]);
+  const width = Number(node.attributes.width);
+  const epsilon = Number(node.attributes.epsilon);
   const inputStride = context.strideOf(x);
   const args = { x: value(x), weight: weight(input(node, 1)) };
-  if (node.attributes["quantize"] === true) return [draft(node, context, rmsNormQuantize({ width, epsilon, inputStride }), { ...args, ...quantized(out) })];
+  if (node.attributes.quantize === true)
+    return [draft(node, context, rmsNormQuantize({ width, epsilon, inputStride }), { ...args, ...quantized(out) })];
   const spec = { width, runs: widthOf(context, x) / width, epsilon, inputStride, outputStride: context.strideOf(out) };
   return [draft(node, context, rmsNorm(spec), { ...args, out: value(out) })];
 };
 
 const attend: Rule = (node, context) => {
   const [q, k, v, out] = [input(node, 0), input(node, 1), input(node, 2), output(node)];
-  const layer = Number(node.attributes["state"]);
+  const layer = Number(node.attributes.state);
   const cache = { ...cacheShape(node, context.limits.context), state: context.state };
-  const window = node.attributes["window"];
+  const window = node.attributes.window;
   const common = { row_list: rows, cache: { kind: "state", layer } } as const;
   const append = kvAppend({ ...cache, keyStride: context.strideOf(k), valueStride: context.strideOf(v) });
   const attending = attention({
     ...cache,
-    heads: Number(node.attributes["heads"]),
-    scale: Number(node.attributes["scale"]),
+    heads: Number(node.attributes.heads),
+    scale: Number(node.attributes.scale),
     window: typeof window === "number" ? window : null,
     queryStride: context.strideOf(q),
     outputStride: context.strideOf(out),
@@ -202,8 +217,8 @@ const attend: Rule = (node, context) => {
 
 const turn: Rule = (node, context) => {
   const [x, out] = [input(node, 0), output(node)];
-  const headSize = Number(node.attributes["headSize"]);
-  const base = Number(node.attributes["base"]);
+  const headSize = Number(node.attributes.headSize);
+  const base = Number(node.attributes.base);
   const spec = { heads: widthOf(context, x) / headSize, headSize, inputStride: context.strideOf(x), outputStride: context.strideOf(out) };
   const tables = { low: weight(ropeTableName("low", headSize, base)), high: weight(ropeTableName("high", headSize, base)) };
   return [draft(node, context, rope(spec), { x: value(x), ...tables, row_list: rows, out: value(out) })];

@@ -22,27 +22,34 @@ export interface StateLayout {
 
 /** Rows of a convolution's ring: enough for the taps after a rewind by `rewind` positions. */
 export function ringRows(node: Node, rewind: number): number {
-  return rewind + Number(node.attributes["width"]);
+  return rewind + Number(node.attributes.width);
 }
 
 /** What a cache needs to know of its node. */
-export function cacheShape({ attributes }: Node, context: number): { format: KvFormat["name"]; kvHeads: number; headSize: number; context: number } {
+export function cacheShape(
+  { attributes }: Node,
+  context: number,
+): { format: KvFormat["name"]; kvHeads: number; headSize: number; context: number } {
   return {
-    format: attributes["kv"] === "f16" ? "f16" : "f32",
-    kvHeads: Number(attributes["kvHeads"]),
-    headSize: Number(attributes["headSize"]),
+    format: attributes.kv === "f16" ? "f16" : "f32",
+    kvHeads: Number(attributes.kvHeads),
+    headSize: Number(attributes.headSize),
     context: cachedPositions(context),
   };
 }
 
 /** Lays out the state of all layers; `channelsOf` gives a convolution's channels. */
-export function layoutState(graph: Graph, limits: { readonly context: number; readonly rewind: number }, channelsOf: (node: Node) => number): StateLayout {
+export function layoutState(
+  graph: Graph,
+  limits: { readonly context: number; readonly rewind: number },
+  channelsOf: (node: Node) => number,
+): StateLayout {
   const layers = new Map<number, LayerState>();
   let slotBytes = 0;
   for (const node of graph.nodes) {
     const bytes = stateBytes(node, limits, channelsOf);
     if (bytes === 0) continue;
-    layers.set(Number(node.attributes["state"]), { offset: slotBytes, bytes });
+    layers.set(Number(node.attributes.state), { offset: slotBytes, bytes });
     slotBytes += roundUp(bytes, alignment);
   }
   return { slotBytes, layers };

@@ -79,14 +79,24 @@ export class Assembler {
   /** Adds a function of i32 parameters and no result. `locals` follow the parameters. */
   addFunction(name: string, parameters: number, locals: readonly LocalType[], body: readonly Expression[]): void {
     const types = locals.map((type) => localTypes[type]);
-    this.#module.addFunction(name, binaryen.createType(Array<number>(parameters).fill(binaryen.i32)), binaryen.none, types, this.block(body));
+    this.#module.addFunction(
+      name,
+      binaryen.createType(Array<number>(parameters).fill(binaryen.i32)),
+      binaryen.none,
+      types,
+      this.block(body),
+    );
   }
   exportFunction(name: string): void {
     this.#module.addFunctionExport(name, name);
   }
 
   /** Validates and optimises; kernels stay functions of their own. Call once, last. */
-  finish({ optimize }: { readonly optimize: boolean }): { readonly binary: Uint8Array; readonly text: () => string; readonly dispose: () => void } {
+  finish({ optimize }: { readonly optimize: boolean }): {
+    readonly binary: Uint8Array;
+    readonly text: () => string;
+    readonly dispose: () => void;
+  } {
     if (!this.#module.validate()) internal("binaryen rejects the emitted module");
     if (optimize) {
       binaryen.setOptimizeLevel(3);

@@ -123,7 +123,10 @@ const load: Emission = (operands) => {
 };
 
 /** A load of an unsigned i32 from a smaller number. */
-function narrowLoad(alignment: number, emit: (asm: Assembler) => (offset: number, align: number, address: Expression) => Expression): Emission {
+function narrowLoad(
+  alignment: number,
+  emit: (asm: Assembler) => (offset: number, align: number, address: Expression) => Expression,
+): Emission {
   return (operands) => {
     const { writer } = operands;
     const address = writer.address(arg(operands, 0), arg(operands, 1));
@@ -151,8 +154,10 @@ export const emissions: Readonly<Record<OperationName, Emission>> = {
   mul: binary(({ i32, f32, i32x4, f32x4 }) => ({ i32: i32.mul, f32: f32.mul, i32x4: i32x4.mul, f32x4: f32x4.mul })),
   div: binary(({ f32, f32x4 }) => ({ f32: f32.div, f32x4: f32x4.div })),
   // pmin and pmax are the IR's choice of operand; scalars have no such instruction.
-  min: (operands) => (arg(operands, 0).type.lanes > 1 ? binary(({ f32x4 }) => ({ f32x4: f32x4.pmin }))(operands) : scalarChoice(operands, "min")),
-  max: (operands) => (arg(operands, 0).type.lanes > 1 ? binary(({ f32x4 }) => ({ f32x4: f32x4.pmax }))(operands) : scalarChoice(operands, "max")),
+  min: (operands) =>
+    arg(operands, 0).type.lanes > 1 ? binary(({ f32x4 }) => ({ f32x4: f32x4.pmin }))(operands) : scalarChoice(operands, "min"),
+  max: (operands) =>
+    arg(operands, 0).type.lanes > 1 ? binary(({ f32x4 }) => ({ f32x4: f32x4.pmax }))(operands) : scalarChoice(operands, "max"),
   abs: unary(({ f32, f32x4 }) => ({ f32: f32.abs, f32x4: f32x4.abs })),
   sqrt: unary(({ f32, f32x4 }) => ({ f32: f32.sqrt, f32x4: f32x4.sqrt })),
 

@@ -4,7 +4,10 @@ import { Assembler } from "./assembler.ts";
 import { lowerKernel } from "./lower.ts";
 
 /** Emits `kernels` over an imported memory of exactly `pages` pages. */
-export function emitKernels(kernels: readonly Kernel[], { pages, optimize = true }: { readonly pages: number; readonly optimize?: boolean }): Uint8Array {
+export function emitKernels(
+  kernels: readonly Kernel[],
+  { pages, optimize = true }: { readonly pages: number; readonly optimize?: boolean },
+): Uint8Array {
   const asm = new Assembler({ pages });
   for (const kernel of kernels) {
     lowerKernel(asm, kernel);

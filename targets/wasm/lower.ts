@@ -3,7 +3,16 @@
  * vector; regrouping lanes (concat, aligned parts, splats) only renames locals. binaryen's optimiser removes the copies.
  */
 import { internal, required } from "../../compiler/errors.ts";
-import { bytesOfElement, bytesOfType, type Kernel, type Statement, type Store, type Type, type Value, type Variable } from "../../compiler/kernel/ir.ts";
+import {
+  bytesOfElement,
+  bytesOfType,
+  type Kernel,
+  type Statement,
+  type Store,
+  type Type,
+  type Value,
+  type Variable,
+} from "../../compiler/kernel/ir.ts";
 import type { Assembler, Expression, LocalType, Reader } from "./assembler.ts";
 import { emissionNamed } from "./emit-operation.ts";
 import { storeParts } from "./emit-memory.ts";

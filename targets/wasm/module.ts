@@ -4,7 +4,7 @@
  */
 import { internal } from "../../compiler/errors.ts";
 import type { Program, Step } from "../../compiler/plan/program.ts";
-import { Assembler, pageBytes, type Expression } from "./assembler.ts";
+import { Assembler, type Expression } from "./assembler.ts";
 import { lowerKernel } from "./lower.ts";
 
 export interface EmittedModule {
@@ -13,14 +13,9 @@ export interface EmittedModule {
   readonly wat: string;
 }
 
-/** Pages of 64 KiB that a program's memory takes: both the initial size and the maximum. */
-export function memoryPages({ memory }: Program): number {
-  return Math.ceil(memory.bytes / pageBytes);
-}
-
-/** Emits, optimises and validates the module; `text` asks for the WAT too. */
-export function emitModule(program: Program, { text }: { readonly text: boolean }): EmittedModule {
-  const asm = new Assembler({ pages: memoryPages(program) });
+/** Emits, optimises and validates the module over a memory of exactly `pages`; `text` asks for the WAT too. */
+export function emitModule(program: Program, { pages, text }: { readonly pages: number; readonly text: boolean }): EmittedModule {
+  const asm = new Assembler({ pages });
   for (const kernel of program.kernels) lowerKernel(asm, kernel);
   asm.addFunction(
     "forward",

@@ -11,8 +11,8 @@ export const wasmSimd: Target = {
   name: "wasm-simd",
   variants: [fixedSimd],
   memory: { largest: 65536 * pageBytes, page: pageBytes },
-  emit: (program, variant, { text }) => {
-    const { binary, wat } = emitModule(program, { text });
+  emit: (program, variant, options) => {
+    const { binary, wat } = emitModule(program, options);
     return { path: `model.${variant.name}.wasm`, binary, text: wat };
   },
   emitKernels: (kernels, { pages }) => emitKernels(kernels, { pages }),

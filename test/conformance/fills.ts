@@ -7,32 +7,55 @@ import { blockBytes, groupBytes, panelBytes, panelCount, panelsStart, scaleRowBy
 import type { PanelLayout } from "../../compiler/kernel/library/panels.ts";
 import { rowBytes } from "../../compiler/kernel/library/rows.ts";
 import { f32ToF16 } from "../../compiler/numeric/half.ts";
-import { groupSize, quantizeActivations } from "../../compiler/numeric/quantize.ts";
+import { quantizeActivations } from "../../compiler/numeric/quantize.ts";
 import { ropeTables } from "../../compiler/numeric/rope.ts";
 import type { Fill, RegionSpec } from "./image.ts";
 import { seededBy, type Random } from "./random.ts";
 
+/** f32 numbers that are hard to round to halves: ties, subnormals, magnitudes beyond a half's. */
+export const betweenHalves: Fill = (region, random) => {
+  for (let at = 0; at < region.byteLength; at += 4) {
+    const tie = 1 + (2 * random.below(1024) + 1) / 2048;
+    const small = (random.below(1024) + random.pick([0, 0.5, 0.3])) * 2 ** -24;
+    const magnitude = random.pick([tie * 2 ** (random.below(31) - 14), small, 65504 + random.below(40), 2 ** 20]);
+    region.setFloat32(at, random.pick([1, -1]) * magnitude, true);
+  }
+};
+
+/** What rows of f32 hold: each kernel is run on both. */
+export const flavours = ["ordinary", "awkward"] as const;
+export type Flavour = (typeof flavours)[number];
+
 const between = (random: Random, low: number, high: number): number => low + (high - low) * random.unit();
 
-/** Kinds of runs of 32 numbers. */
-const runs: readonly ((random: Random) => () => number)[] = [
-  (random) => () => between(random, -3, 3),
-  (random) => () => between(random, -3, 3),
-  () => () => 0,
-  (random) => () => random.pick([0, -0, 1, -1, 2 ** -149, -(2 ** -130), 2 ** -126]),
-  (random) => () => random.pick([1, -1]) * 2 ** between(random, -40, 35),
-  (random) => () => 1e-30 * between(random, -1, 1),
-  // 127 is the largest, so the quotients are ties: x.5 on both sides of zero.
-  (random) => () => random.pick([127, random.below(127) + 0.5, -random.below(127) - 0.5]),
-  (random) => () => 2 ** -100 * random.pick([0.5, 1, -1, 0.999999]),
+/** Kinds of runs of numbers. */
+const runs: readonly ((random: Random) => number)[] = [
+  (random) => between(random, -3, 3),
+  () => 0,
+  (random) => random.pick([0, -0, 1, -1, 2 ** -149, -(2 ** -130), 2 ** -126]),
+  (random) => random.pick([1, -1]) * 2 ** between(random, -40, 35),
+  (random) => 1e-30 * between(random, -1, 1),
+  // 127 is the largest, so the quotients of 8-bit groups are ties: x.5 on both sides of zero.
+  (random) => random.pick([127, random.below(127) + 0.5, -random.below(127) - 0.5]),
+  // Halfway between two halves, normal and subnormal.
+  (random) => random.pick([1, -1, 2 ** -14]) * (1 + (2 * random.below(1024) + 1) / 2048),
+  (random) => random.pick([1, -1]) * (random.below(1024) + random.pick([0.5, 0.3])) * 2 ** -24,
+  // Where the exponential reaches subnormals, zero and its bounds.
+  (random) => between(random, -110, 110),
+  (random) => 2 ** -100 * random.pick([0.5, 1, -1, 0.999999]),
 ];
+
+/** From parts of a vector to more than a group. */
+const runLengths = [1, 3, 8, 32, 100];
 
 /** f32 activations: runs of zeros, subnormals, ties, large and small magnitudes among ordinary numbers. */
 export const activations: Fill = (region, random) => {
-  let next = random.pick(runs)(random);
-  for (let i = 0; 4 * i < region.byteLength; i++) {
-    if (i % groupSize === 0) next = random.pick(runs)(random);
-    region.setFloat32(4 * i, next(), true);
+  let left = 0;
+  let next = random.pick(runs);
+  for (let at = 0; at < region.byteLength; at += 4) {
+    if (left === 0) [left, next] = [random.pick(runLengths), random.pick(runs)];
+    left--;
+    region.setFloat32(at, next(random), true);
   }
 };
 
@@ -53,6 +76,11 @@ export const halves: Fill = (region, random) => {
 /** Region of `count` f32. */
 export function floats(count: number, fill: Fill = ordinary): RegionSpec {
   return { bytes: 4 * count, fill };
+}
+
+/** Region of `count` f32 activations. */
+export function activationsOf(flavour: Flavour, count: number): RegionSpec {
+  return floats(count, flavour === "ordinary" ? ordinary : activations);
 }
 
 /** Region of `count` f32 that hold canaries. */
@@ -86,10 +114,11 @@ function writeScale(region: DataView, at: number, bytes: number, random: Random)
   else region.setFloat32(at, scale * random.pick([1, 1, 2 ** -30]), true);
 }
 
-/** The three parts of quantised rows, of which the numbers fit together. */
+/** The three parts of quantised rows, of which the numbers fit together; rows are ordinary and awkward in turn. */
 export function quantized(rows: number, width: number, seed: string): Readonly<Record<"xq" | "xd" | "xs", RegionSpec>> {
   const x = new Float32Array(rows * width);
-  activations(new DataView(x.buffer), seededBy(seed));
+  const random = seededBy(seed);
+  for (let row = 0; row < rows; row++) (row % 2 === 0 ? ordinary : activations)(new DataView(x.buffer, 4 * row * width, 4 * width), random);
   const { q, scales, sums } = quantizeActivations(x, rows, width);
   return { xq: copyOf(q), xd: copyOf(scales), xs: copyOf(sums) };
 }

@@ -1,7 +1,7 @@
 /** The golden cases as the tests read them: the imported model beside the tensors that the reference implementation gave. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { readConstant } from "../../compiler/graph/constants.ts";
+import { readConstant } from "../../compiler/import/read-constant.ts";
 import { createInterpreter, type Interpreter } from "../../compiler/graph/interpret.ts";
 import type { ArithmeticMode } from "../../compiler/graph/arithmetic/arithmetic.ts";
 import type { Graph } from "../../compiler/graph/types.ts";
@@ -69,7 +69,7 @@ export async function interpretCase(
 ): Promise<Interpreter> {
   const model = await importModel(caseFolder(name));
   try {
-    return await createInterpreter(change(model.graph), (constant) => readConstant(constant, model.store), mode);
+    return await createInterpreter(change(model.graph), (constant) => readConstant(model.store, constant), mode);
   } finally {
     await model.store.close();
   }

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { createBuilder, type GraphBuilder } from "../../compiler/graph/builder.ts";
-import type { RowSource } from "../../compiler/graph/constants.ts";
+import type { RowSource } from "../../compiler/import/read-constant.ts";
 import type { Encoding, Graph, Row, TensorSlice, ValueName } from "../../compiler/graph/types.ts";
 
 export interface ConvSpec {

@@ -9,7 +9,7 @@ import type { Graph } from "../../compiler/graph/types.ts";
 import { buildRandomGraph, graphSpecs } from "./random-graph.ts";
 
 const wrongNorm = `graph "small"
-const table: q4_0[6, 4] = "a"[8, 2, 4] ros 2..4, "b"[3, 4]
+const table: q4_0[6, 4] = "a"[8, 2, 4] rows 2..4, "b"[3, 4]
 const weight: f32[4] = "norm"[4]
 
 # a comment
@@ -52,7 +52,7 @@ test("numbers of every size read back", () => {
   fc.assert(
     fc.property(fc.double({ min: 0, minExcluded: true, noDefaultInfinity: true, noNaN: true }), (epsilon) => {
       const graph = parseGraph(correct.replace("0.00001", String(epsilon)));
-      expect(graph.nodes[2]?.attributes["epsilon"]).toBe(epsilon);
+      expect(graph.nodes[2]?.attributes.epsilon).toBe(epsilon);
       expect(parseGraph(printGraph(graph))).toEqual(graph);
     }),
   );

@@ -76,3 +76,9 @@ test("sigmoid and silu are finite and right at both ends", () => {
     expect(Math.abs(silu(f(x)) - f(x) * exact)).toBeLessThanOrEqual(4e-7 * Math.abs(f(x) * exact));
   }
 });
+
+test("exp's bits are pinned: a change of one would change every model's results", () => {
+  let checksum = 0;
+  for (let i = 0; i < 200_000; i++) checksum = (Math.imul(checksum, 31) + bitsOfF32(exp(f(-104 + i * 0.00096)))) | 0;
+  expect(checksum).toBe(-1859699141);
+});

@@ -246,6 +246,15 @@ describe("is refused", () => {
 
   test("an abort, before and between parts", async () => {
     expect((await refusal(() => load({ base, signal: AbortSignal.abort() }))).code).toBe("run/aborted");
+    const inFlight = new AbortController();
+    const hanging: ArtefactSource = {
+      ...memorySource(),
+      read: () => {
+        inFlight.abort();
+        return Promise.reject(new DOMException("aborted", "AbortError"));
+      },
+    };
+    expect((await refusal(() => load({ source: hanging, signal: inFlight.signal }))).code).toBe("run/aborted");
     const controller = new AbortController();
     const loaded: number[] = [];
     const onProgress = ({ loadedBytes }: LoadProgress): void => {

@@ -77,6 +77,7 @@ describe("filters", () => {
     expect(support(logits, { minP: 0.3 })).toEqual([1, 3, 4]);
     expect(support(logits, { minP: 0.3, topK: 2 })).toEqual([1, 3]);
     expect(support(logits, { minP: 1 })).toEqual([1]);
+    expect(support([2, 0, 2], { minP: 1 })).toEqual([0, 2]);
   });
 
   test("repetition penalty divides positive and multiplies negative logits of past tokens, once each", () => {

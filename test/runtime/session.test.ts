@@ -273,6 +273,18 @@ describe("abort and misuse", () => {
   });
 });
 
+test("logits of every token, in any chunks, each its own array", async () => {
+  const collect = async (chunk: number): Promise<Float32Array[]> => {
+    const all: Float32Array[] = [];
+    for await (const logits of fakeModel().model.createSession().logits(prompt, { prefillChunk: chunk })) all.push(logits);
+    return all;
+  };
+  const single = await collect(1);
+  expect(single.length).toBe(prompt.length);
+  expect(single[0]).not.toEqual(single[1]);
+  for (const chunk of [2, 3, 64]) expect(await collect(chunk)).toEqual(single);
+});
+
 describe("rewind", () => {
   test("within the rings it is exact; the last reachable position too", async () => {
     for (const back of [1, 2, 3, 4]) {
@@ -302,6 +314,21 @@ describe("rewind", () => {
     expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(prompt.slice(0, 5))));
     session.rewind(0);
     expect(await fingerprint(session)).toEqual(await fingerprint(await fresh([])));
+  });
+
+  test("rows written after a rewind do not bring back what the rings have lost", async () => {
+    const session = await fresh(prompt);
+    session.rewind(5);
+    await session.prefill([7]);
+    expect(
+      (
+        await refusal(() => {
+          session.rewind(3);
+        })
+      ).code,
+    ).toBe("run/context");
+    session.rewind(4);
+    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(prompt.slice(0, 4))));
   });
 
   test("no such position", async () => {

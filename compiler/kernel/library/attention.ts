@@ -133,7 +133,12 @@ function blockScores(b: KernelBuilder, { format, headSize, scale }: AttentionSpe
 }
 
 /** p = exp(score - max) into the scratch memory, 0 where masked; their maximum and their fold16 sum. */
-function blockWeights(b: KernelBuilder, scores: readonly Value[], { from, to }: Visible, scratch: Value): { blockMax: Value; blockSum: Value } {
+function blockWeights(
+  b: KernelBuilder,
+  scores: readonly Value[],
+  { from, to }: Visible,
+  scratch: Value,
+): { blockMax: Value; blockSum: Value } {
   const [first, end] = [b.splat(from, laneCount), b.splat(to, laneCount)];
   const masks = scores.map((_, i) => {
     const positions = b.lanes(
@@ -144,7 +149,10 @@ function blockWeights(b: KernelBuilder, scores: readonly Value[], { from, to }: 
   });
   const nothing = b.literal(f32x16, -Infinity);
   const seen = scores.map((score, i) => b.select(masks[i] ?? score, score, nothing));
-  const blockMax = largestLane(b, seen.reduce((max, score) => b.max(max, score)));
+  const blockMax = largestLane(
+    b,
+    seen.reduce((max, score) => b.max(max, score)),
+  );
   const max = b.splat(blockMax, laneCount);
   const zero = b.literal(f32x16, 0);
   let lanes = zero;

@@ -3,7 +3,17 @@ import { recordKernel, type KernelBuilder } from "../builder.ts";
 import { f32, i32, type Kernel, type Value } from "../ir.ts";
 import { normalHalfToFloat } from "./functions.ts";
 import { f32Bytes } from "./lanes.ts";
-import { blockBytes, encodingName, groupBytes, panelBytes, panelRows, panelsStart, runLength, scaleRowBytes, type PanelLayout } from "./panels.ts";
+import {
+  blockBytes,
+  encodingName,
+  groupBytes,
+  panelBytes,
+  panelRows,
+  panelsStart,
+  runLength,
+  scaleRowBytes,
+  type PanelLayout,
+} from "./panels.ts";
 import { rowFields } from "./rows.ts";
 import { internal } from "../../errors.ts";
 
@@ -50,7 +60,10 @@ function dequantize(b: KernelBuilder, layout: PanelLayout, { panel, lane, output
     const block = b.mul(b.divU(group, 2), blockBytes(scales));
     const half = b.and(group, 1);
     const scaleAt = b.add(b.add(block, b.mul(half, scaleRowBytes(scales))), b.mul(lane, scales === "f16" ? 2 : 4));
-    const scale = scales === "f16" ? normalHalfToFloat(b, b.load16(panel, scaleAt, panelsStart(layout))) : b.load(f32, panel, scaleAt, panelsStart(layout));
+    const scale =
+      scales === "f16"
+        ? normalHalfToFloat(b, b.load16(panel, scaleAt, panelsStart(layout)))
+        : b.load(f32, panel, scaleAt, panelsStart(layout));
     const inGroup = b.add(b.mul(half, groupBytes), b.mul(b.and(pair, runsPerGroup - 1), runBytes));
     const nibblesAt = b.add(b.add(block, inGroup), b.mul(lane, runLength));
     const bytes = b.load(i32, panel, nibblesAt, panelsStart(layout) + 2 * scaleRowBytes(scales));
@@ -62,4 +75,3 @@ function dequantize(b: KernelBuilder, layout: PanelLayout, { panel, lane, output
     }
   });
 }
-

@@ -14,13 +14,24 @@ function outputAt(b: KernelBuilder, out: Value, stride: number, tile: TileRow): 
 }
 
 /** y = sum, then + bias[n], then + residual[row, n]. Strides are in elements and cover whole panels. */
-export function storeEpilogue({ stride, bias, residualStride }: { stride: number; bias: boolean; residualStride: number | null }): GemmEpilogue {
-  const name = ["store", `s${stride}`, ...(bias ? ["bias"] : []), ...(residualStride === null ? [] : [`residual${residualStride}`])].join("_");
+export function storeEpilogue({
+  stride,
+  bias,
+  residualStride,
+}: {
+  stride: number;
+  bias: boolean;
+  residualStride: number | null;
+}): GemmEpilogue {
+  const name = ["store", `s${stride}`, ...(bias ? ["bias"] : []), ...(residualStride === null ? [] : [`residual${residualStride}`])].join(
+    "_",
+  );
   return {
     name,
     emit: (b) => {
       const biases = bias ? b.pointer("bias", "read", "bias [n] f32") : null;
-      const residual = residualStride === null ? null : b.pointer("residual", "read", `residual [rows, n] f32, rows ${residualStride} apart`);
+      const residual =
+        residualStride === null ? null : b.pointer("residual", "read", `residual [rows, n] f32, rows ${residualStride} apart`);
       const out = b.pointer("out", "write", `y [rows, n] f32, rows ${stride} apart`);
       return (tile) => {
         const { pointer, index } = outputAt(b, out, stride, tile);

@@ -11,7 +11,18 @@ import { recordKernel, type KernelBuilder } from "../builder.ts";
 import { vector, type Kernel, type Value } from "../ir.ts";
 import { normalHalfToFloat } from "./functions.ts";
 import { chunkBytes, f32Bytes, f32x16 } from "./lanes.ts";
-import { blockBytes, encodingName, groupBytes, paddedColumns, panelBytes, panelCount, panelRows, panelsStart, scaleRowBytes, type PanelLayout } from "./panels.ts";
+import {
+  blockBytes,
+  encodingName,
+  groupBytes,
+  paddedColumns,
+  panelBytes,
+  panelCount,
+  panelRows,
+  panelsStart,
+  scaleRowBytes,
+  type PanelLayout,
+} from "./panels.ts";
 
 /** One row of a tile, once its sums are known. */
 export interface TileRow {
@@ -187,7 +198,11 @@ function loadScales(b: KernelBuilder, format: "f16" | "f32", pointer: Value, ind
 }
 
 /** Pointers to quantised rows: q, their scales and their sums. */
-export function activationParameters(b: KernelBuilder, width: number, access: "read" | "write" = "read"): { q: Value; scales: Value; sums: Value } {
+export function activationParameters(
+  b: KernelBuilder,
+  width: number,
+  access: "read" | "write" = "read",
+): { q: Value; scales: Value; sums: Value } {
   return {
     q: b.pointer("xq", access, `8-bit activations [rows, ${width}] padded to whole blocks`),
     scales: b.pointer("xd", access, "their scales, one f32 for 32"),

@@ -27,7 +27,9 @@ export function quantize({ width, stride }: { readonly width: number; readonly s
     b.for("row", 0, rows, 1, (row) => {
       const input = b.advance(x, row, stride * f32Bytes);
       quantizeRow(b, width, quantizedRow(b, out, width, row), (start, count) =>
-        typeof start === "number" ? b.load(f32x16, input, 0, start * f32Bytes, count) : b.load(f32x16, input, b.mul(start, f32Bytes), 0, count),
+        typeof start === "number"
+          ? b.load(f32x16, input, 0, start * f32Bytes, count)
+          : b.load(f32x16, input, b.mul(start, f32Bytes), 0, count),
       );
     });
   });

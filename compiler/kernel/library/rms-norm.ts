@@ -21,43 +21,51 @@ export interface RmsNormSpec {
 /** Rows of f32 to rows of f32. */
 export function rmsNorm(spec: RmsNormSpec): Kernel {
   const { width, runs, inputStride, outputStride } = spec;
-  return recordKernel(`rms_norm_${runs}x${width}_s${inputStride}_s${outputStride}_e${epsilonName(spec)}`, `RMS norm of ${runs} runs of ${width} a row`, (b) => {
-    const x = b.pointer("x", "read", `x [rows, ${runs}, ${width}] f32, rows ${inputStride} apart`);
-    const weight = b.pointer("weight", "read", `weight [${width}] f32`);
-    const out = b.pointer("out", "write", `y [rows, ${runs}, ${width}] f32, rows ${outputStride} apart`);
-    const rows = b.scalar("rows", "rows of the call");
-    b.for("row", 0, rows, 1, (row) => {
-      b.for("run", 0, runs, 1, (run) => {
-        const runBytes = b.mul(run, width * f32Bytes);
-        const input = b.advance(b.advance(x, row, inputStride * f32Bytes), runBytes, 1);
-        const output = b.advance(b.advance(out, row, outputStride * f32Bytes), runBytes, 1);
-        const r = b.splat(inverseRms(b, input, spec), laneCount);
-        forChunks(b, width, ({ start, count }) => {
-          const at = f32Offset(b, start);
-          b.store(b.mul(b.mul(b.load(f32x16, input, at, 0, count), r), b.load(f32x16, weight, at, 0, count)), output, at, 0, count);
+  return recordKernel(
+    `rms_norm_${runs}x${width}_s${inputStride}_s${outputStride}_e${epsilonName(spec)}`,
+    `RMS norm of ${runs} runs of ${width} a row`,
+    (b) => {
+      const x = b.pointer("x", "read", `x [rows, ${runs}, ${width}] f32, rows ${inputStride} apart`);
+      const weight = b.pointer("weight", "read", `weight [${width}] f32`);
+      const out = b.pointer("out", "write", `y [rows, ${runs}, ${width}] f32, rows ${outputStride} apart`);
+      const rows = b.scalar("rows", "rows of the call");
+      b.for("row", 0, rows, 1, (row) => {
+        b.for("run", 0, runs, 1, (run) => {
+          const runBytes = b.mul(run, width * f32Bytes);
+          const input = b.advance(b.advance(x, row, inputStride * f32Bytes), runBytes, 1);
+          const output = b.advance(b.advance(out, row, outputStride * f32Bytes), runBytes, 1);
+          const r = b.splat(inverseRms(b, input, spec), laneCount);
+          forChunks(b, width, ({ start, count }) => {
+            const at = f32Offset(b, start);
+            b.store(b.mul(b.mul(b.load(f32x16, input, at, 0, count), r), b.load(f32x16, weight, at, 0, count)), output, at, 0, count);
+          });
         });
       });
-    });
-  });
+    },
+  );
 }
 
 /** Rows of f32 to rows of 8-bit groups; one run a row. */
 export function rmsNormQuantize(spec: Omit<RmsNormSpec, "runs" | "outputStride">): Kernel {
   const { width, inputStride } = spec;
-  return recordKernel(`rms_norm_quantize_${width}_s${inputStride}_e${epsilonName(spec)}`, `RMS norm of rows of ${width}, to 8-bit groups`, (b) => {
-    const x = b.pointer("x", "read", `x [rows, ${width}] f32, rows ${inputStride} apart`);
-    const weight = b.pointer("weight", "read", `weight [${width}] f32`);
-    const out = activationParameters(b, width, "write");
-    const rows = b.scalar("rows", "rows of the call");
-    b.for("row", 0, rows, 1, (row) => {
-      const input = b.advance(x, row, inputStride * f32Bytes);
-      const r = b.splat(inverseRms(b, input, spec), laneCount);
-      quantizeRow(b, width, quantizedRow(b, out, width, row), (start, count) => {
-        const at = f32Offset(b, start);
-        return b.mul(b.mul(b.load(f32x16, input, at, 0, count), r), b.load(f32x16, weight, at, 0, count));
+  return recordKernel(
+    `rms_norm_quantize_${width}_s${inputStride}_e${epsilonName(spec)}`,
+    `RMS norm of rows of ${width}, to 8-bit groups`,
+    (b) => {
+      const x = b.pointer("x", "read", `x [rows, ${width}] f32, rows ${inputStride} apart`);
+      const weight = b.pointer("weight", "read", `weight [${width}] f32`);
+      const out = activationParameters(b, width, "write");
+      const rows = b.scalar("rows", "rows of the call");
+      b.for("row", 0, rows, 1, (row) => {
+        const input = b.advance(x, row, inputStride * f32Bytes);
+        const r = b.splat(inverseRms(b, input, spec), laneCount);
+        quantizeRow(b, width, quantizedRow(b, out, width, row), (start, count) => {
+          const at = f32Offset(b, start);
+          return b.mul(b.mul(b.load(f32x16, input, at, 0, count), r), b.load(f32x16, weight, at, 0, count));
+        });
       });
-    });
-  });
+    },
+  );
 }
 
 /** 1 / sqrt(mean of squares + epsilon), a scalar. */

@@ -17,34 +17,38 @@ export interface RopeSpec {
 
 export function rope({ heads, headSize, inputStride, outputStride }: RopeSpec): Kernel {
   const half = headSize / 2;
-  return recordKernel(`rope_${heads}x${headSize}_s${inputStride}_s${outputStride}`, `turns ${heads} heads of ${headSize} by the row's position`, (b) => {
-    const x = b.pointer("x", "read", `x [rows, ${heads}, ${headSize}] f32, rows ${inputStride} apart`);
-    const low = b.pointer("low", "read", `cosines, then sines of positions 0 to ${ropeStride - 1}: [${ropeStride}, ${headSize}] f32`);
-    const high = b.pointer("high", "read", `the same of every ${ropeStride}th position`);
-    const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
-    const out = b.pointer("out", "write", `turned heads, rows ${outputStride} apart`);
-    const count = b.scalar("rows", "rows of the call");
-    b.for("row", 0, count, 1, (row) => {
-      const { position } = rowFields(b, rows, row);
-      const lowRow = b.advance(low, b.remU(position, ropeStride), headSize * f32Bytes);
-      const highRow = b.advance(high, b.divU(position, ropeStride), headSize * f32Bytes);
-      const input = b.advance(x, row, inputStride * f32Bytes);
-      const output = b.advance(out, row, outputStride * f32Bytes);
-      forChunks(b, half, ({ start, count: lanes }) => {
-        const at = f32Offset(b, start);
-        const read = (pointer: Value, offset: number): Value => b.load(f32x16, pointer, at, offset, lanes);
-        const [cl, sl] = [read(lowRow, 0), read(lowRow, half * f32Bytes)];
-        const [ch, sh] = [read(highRow, 0), read(highRow, half * f32Bytes)];
-        const c = b.sub(b.mul(ch, cl), b.mul(sh, sl));
-        const s = b.add(b.mul(sh, cl), b.mul(ch, sl));
-        b.for("head", 0, heads, 1, (head) => {
-          const from = b.advance(input, head, headSize * f32Bytes);
-          const to = b.advance(output, head, headSize * f32Bytes);
-          const [v, w] = [read(from, 0), read(from, half * f32Bytes)];
-          b.store(b.sub(b.mul(v, c), b.mul(w, s)), to, at, 0, lanes);
-          b.store(b.add(b.mul(w, c), b.mul(v, s)), to, at, half * f32Bytes, lanes);
+  return recordKernel(
+    `rope_${heads}x${headSize}_s${inputStride}_s${outputStride}`,
+    `turns ${heads} heads of ${headSize} by the row's position`,
+    (b) => {
+      const x = b.pointer("x", "read", `x [rows, ${heads}, ${headSize}] f32, rows ${inputStride} apart`);
+      const low = b.pointer("low", "read", `cosines, then sines of positions 0 to ${ropeStride - 1}: [${ropeStride}, ${headSize}] f32`);
+      const high = b.pointer("high", "read", `the same of every ${ropeStride}th position`);
+      const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
+      const out = b.pointer("out", "write", `turned heads, rows ${outputStride} apart`);
+      const count = b.scalar("rows", "rows of the call");
+      b.for("row", 0, count, 1, (row) => {
+        const { position } = rowFields(b, rows, row);
+        const lowRow = b.advance(low, b.remU(position, ropeStride), headSize * f32Bytes);
+        const highRow = b.advance(high, b.divU(position, ropeStride), headSize * f32Bytes);
+        const input = b.advance(x, row, inputStride * f32Bytes);
+        const output = b.advance(out, row, outputStride * f32Bytes);
+        forChunks(b, half, ({ start, count: lanes }) => {
+          const at = f32Offset(b, start);
+          const read = (pointer: Value, offset: number): Value => b.load(f32x16, pointer, at, offset, lanes);
+          const [cl, sl] = [read(lowRow, 0), read(lowRow, half * f32Bytes)];
+          const [ch, sh] = [read(highRow, 0), read(highRow, half * f32Bytes)];
+          const c = b.sub(b.mul(ch, cl), b.mul(sh, sl));
+          const s = b.add(b.mul(sh, cl), b.mul(ch, sl));
+          b.for("head", 0, heads, 1, (head) => {
+            const from = b.advance(input, head, headSize * f32Bytes);
+            const to = b.advance(output, head, headSize * f32Bytes);
+            const [v, w] = [read(from, 0), read(from, half * f32Bytes)];
+            b.store(b.sub(b.mul(v, c), b.mul(w, s)), to, at, 0, lanes);
+            b.store(b.add(b.mul(w, c), b.mul(v, s)), to, at, half * f32Bytes, lanes);
+          });
         });
       });
-    });
-  });
+    },
+  );
 }

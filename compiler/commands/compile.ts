@@ -1,0 +1,71 @@
+/** `lfmc compile`: a model to an artefact. */
+import { Command, Option } from "commander";
+import { required } from "../errors.ts";
+import { compile, type CompileResult } from "../index.ts";
+import { emitStages, kvFormatNames, quantFormats, type CompileOptions, type EmitStage } from "../options.ts";
+import { printMemory } from "../plan/print.ts";
+import { byteCount, wholeNumber, wordList } from "./flags.ts";
+import { print, progress, warn } from "./report.ts";
+
+type Flags = Omit<CompileOptions, "model" | "onProgress"> & { readonly json?: boolean };
+
+export function compileCommand(): Command {
+  return new Command("compile")
+    .description("compile a model into an artefact")
+    .argument("<model>", "a model's folder, or its config.json with the weights beside it")
+    .addOption(new Option("--target <target>", "what to emit").choices(["wasm-simd"]).default("wasm-simd"))
+    .option("-o, --output <dir>", "the artefact's folder")
+    .addOption(new Option("--quant <format>", "encoding of the weights").choices(quantFormats).default("q4_0"))
+    .option("--context <n>", "positions a session can hold (default: the model's, at most 4096)", wholeNumber(1))
+    .addOption(new Option("--kv <format>", "encoding of the KV cache (default: f32 with --quant f32, else f16)").choices(kvFormatNames))
+    .option("--prefill-chunk <n>", "most rows in one forward call (default: 64)", wholeNumber(1))
+    .option("--sessions <n>", "session slots", wholeNumber(1), 1)
+    .option("--max-memory <bytes>", "fail if the memory plan is larger, e.g. 128MB", byteCount)
+    .option("--name <name>", "name of the package (default: the folder's)")
+    .option("--random-weights <seed>", "compile the shape alone, with generated weights", wholeNumber())
+    .option("--shard-size <bytes>", "largest weights file, e.g. 25MB", byteCount)
+    .option("--emit <stages>", `write stages as text into the artefact: ${emitStages.join(", ")}`, wordList<EmitStage>(emitStages))
+    .option("--dry-run", "plan only; prints the memory plan to the byte")
+    .option("--json", "print the result as JSON")
+    .action(async (model: string, { json, ...flags }: Flags) => {
+      const result = await compile({
+        ...flags,
+        model,
+        onProgress: ({ done, total, tensor }) => {
+          progress(`packing ${done + 1}/${total} ${tensor}`);
+        },
+      });
+      progress(null);
+      warn(result.warnings);
+      print(json ? JSON.stringify(summary(result), null, 2) : describe(result));
+    });
+}
+
+/** What `--json` prints. */
+function summary({ programs, artefact, warnings }: CompileResult): unknown {
+  const { program } = required(programs[0], "variant");
+  const { placements, ...memory } = program.memory;
+  return {
+    name: artefact?.manifest.name ?? program.name,
+    output: artefact?.folder ?? null,
+    memory: artefact?.manifest.memory ?? memory,
+    limits: program.limits,
+    values: placements.length,
+    variants: artefact?.manifest.variants ?? [],
+    weights: artefact?.manifest.weights ?? [],
+    warnings,
+  };
+}
+
+function describe({ programs, artefact }: CompileResult): string {
+  const memory = printMemory(required(programs[0], "variant").program.memory);
+  if (!artefact) return memory;
+  const { manifest, folder } = artefact;
+  const modules = manifest.variants.map(({ module, bytes }) => `${module}: ${bytes} bytes`);
+  return [
+    `${folder}: ${manifest.name}, ${manifest.model.parameters} parameters as ${manifest.quantization.weights}`,
+    ...modules,
+    "",
+    memory,
+  ].join("\n");
+}

@@ -1,0 +1,46 @@
+/** Parsers of flag values; commander prints what they throw, with the flag's name, and the exit status is 2. */
+import { InvalidArgumentError } from "commander";
+
+/** A whole number of at least `least`. */
+export function wholeNumber(least = 0): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`expected a whole number of at least ${least}.`);
+  };
+}
+
+/** A decimal number of at least `least`. */
+export function decimal(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isFinite(value) && value >= least) return value;
+    throw new InvalidArgumentError(`expected a number of at least ${least}.`);
+  };
+}
+
+const units: Readonly<Record<string, number>> = { "": 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 };
+
+/** Bytes: `128MB` (10^6), `128MiB` (2^20), `1000000`. */
+export function byteCount(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmg]?i?b?)$/i.exec(text);
+  const unit = units[(match?.[2] ?? "?").toUpperCase()];
+  const value = Math.floor(Number(match?.[1]) * (unit ?? NaN));
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError("expected bytes: 128MB, 128MiB or a plain number.");
+}
+
+/** Whole numbers separated by commas. */
+export function numberList(text: string): readonly number[] {
+  return text.split(",").map((part) => wholeNumber()(part.trim()));
+}
+
+/** Words separated by commas, each one of `allowed`. */
+export function wordList<Word extends string>(allowed: readonly Word[]): (text: string) => readonly Word[] {
+  return (text) =>
+    text.split(",").map((part) => {
+      const word = allowed.find((candidate) => candidate === part.trim());
+      if (word !== undefined) return word;
+      throw new InvalidArgumentError(`${JSON.stringify(part)} is not one of ${allowed.join(", ")}.`);
+    });
+}

@@ -1,0 +1,119 @@
+/** `lfmc forward`: the logits of given tokens, from an artefact, or from a model through the graph interpreter under the contract. */
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { Command, Option } from "commander";
+import { LfmcError } from "../errors.ts";
+import { createInterpreter } from "../graph/interpret.ts";
+import { importModel } from "../import/model.ts";
+import { readConstant } from "../import/read-constant.ts";
+import { kvFormatNames, quantFormats, type Kv, type Quant } from "../options.ts";
+import { preparedGraph } from "../pipeline.ts";
+import { wholeNumber } from "./flags.ts";
+import { isArtefact, openArtefact } from "./open-artefact.ts";
+import { encodeSafetensors } from "./encode-safetensors.ts";
+import { warn } from "./report.ts";
+
+interface Flags {
+  readonly tokens: string;
+  readonly output: string;
+  readonly chunk?: number;
+  readonly threads?: number;
+  readonly variant?: string;
+  readonly quant?: Quant;
+  readonly kv?: Kv;
+  readonly randomWeights?: number;
+}
+
+export function forwardCommand(): Command {
+  return new Command("forward")
+    .description("write the logits of every token of a list")
+    .argument("<artefact|model>", "folder written by lfmc compile, or a model to interpret")
+    .requiredOption("--tokens <file>", "JSON file that holds the token ids: [1, 2, …]")
+    .requiredOption("-o, --output <file>", "safetensors file to write: logits, f32 [tokens, vocabulary]")
+    .option("--chunk <n>", "rows a forward call; the bits are the same for any", wholeNumber(1))
+    .option("--threads <n>", "threads to run on", wholeNumber(1))
+    .option("--variant <name>", "code variant to run")
+    .addOption(new Option("--quant <format>", "of a model: encoding of the weights (default: q4_0)").choices(quantFormats))
+    .addOption(new Option("--kv <format>", "of a model: encoding of the KV cache").choices(kvFormatNames))
+    .option("--random-weights <seed>", "of a model: generated weights", wholeNumber())
+    .action(forward);
+}
+
+async function forward(path: string, flags: Flags): Promise<void> {
+  const tokens = await readTokens(flags.tokens);
+  const { logits, vocabulary } = (await isArtefact(path))
+    ? await runArtefact(path, tokens, flags)
+    : await interpretModel(path, tokens, flags);
+  const file = encodeSafetensors([{ name: "logits", shape: [tokens.length, vocabulary], values: logits }]);
+  const aside = `${flags.output}.${process.pid}.partial`;
+  await writeFile(aside, file).catch((cause: unknown) => {
+    throw new LfmcError("io/unreadable", "cannot be written", { subject: flags.output, hint: "choose another file with -o", cause });
+  });
+  await rename(aside, flags.output);
+}
+
+async function readTokens(file: string): Promise<readonly number[]> {
+  const hint = "give a JSON file that holds a list of token ids: [1, 2, 3]";
+  const text = await readFile(file, "utf8").catch((cause: unknown) => {
+    throw new LfmcError("io/missing", "cannot be read", { subject: file, hint, cause });
+  });
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new LfmcError("run/input", "is not JSON", { subject: file, hint, cause });
+  }
+  if (Array.isArray(json) && json.length > 0 && json.every((id): id is number => Number.isSafeInteger(id) && id >= 0)) return json;
+  throw new LfmcError("run/input", "is not a list of token ids", { subject: file, hint });
+}
+
+interface Logits {
+  readonly logits: Float32Array;
+  readonly vocabulary: number;
+}
+
+async function runArtefact(path: string, tokens: readonly number[], { chunk, threads, variant }: Flags): Promise<Logits> {
+  const model = await openArtefact(path, { ...(variant === undefined ? {} : { variant }), ...(threads === undefined ? {} : { threads }) });
+  try {
+    const { prefillChunk, logitRows, context } = model.manifest.limits;
+    if (tokens.length > context) {
+      throw new LfmcError("run/context", `has ${tokens.length} tokens; the artefact was compiled for ${context} positions`, {
+        subject: "--tokens",
+        hint: "compile with a larger --context",
+      });
+    }
+    // A call has room for so many rows, and for logits of so many.
+    const rowsPerCall = Math.min(chunk ?? prefillChunk, prefillChunk, logitRows);
+    const vocabulary = model.manifest.model.vocabSize;
+    const logits = new Float32Array(tokens.length * vocabulary);
+    for (let start = 0; start < tokens.length; start += rowsPerCall) {
+      const rows = tokens.slice(start, start + rowsPerCall).map((token, i) => ({ token, slot: 0, position: start + i, wantsLogits: true }));
+      model.forward(rows).forEach((row, i) => {
+        logits.set(row, (start + i) * vocabulary);
+      });
+    }
+    return { logits, vocabulary };
+  } finally {
+    await model.dispose();
+  }
+}
+
+async function interpretModel(path: string, tokens: readonly number[], { quant, kv, chunk, randomWeights }: Flags): Promise<Logits> {
+  const model = await importModel(path, randomWeights === undefined ? {} : { randomWeights });
+  try {
+    warn(model.warnings);
+    const graph = preparedGraph(model, { ...(quant === undefined ? {} : { quant }), ...(kv === undefined ? {} : { kv }) });
+    const interpreter = await createInterpreter(graph, (constant) => readConstant(model.store, constant), "contract");
+    const vocabulary = model.config.vocabSize;
+    const logits = new Float32Array(tokens.length * vocabulary);
+    const rowsPerCall = chunk ?? tokens.length;
+    for (let start = 0; start < tokens.length; start += rowsPerCall) {
+      const rows = tokens.slice(start, start + rowsPerCall).map((token, i) => ({ token, slot: 0, position: start + i, wantsLogits: true }));
+      interpreter.forward(rows).logits.forEach((row, i) => {
+        logits.set(row, (start + i) * vocabulary);
+      });
+    }
+    return { logits, vocabulary };
+  } finally {
+    await model.store.close();
+  }
+}

@@ -1,0 +1,100 @@
+/** `lfmc inspect`: every stage of a compile as text; of an artefact, its manifest and its module. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Command, Option } from "commander";
+import wabt from "wabt";
+import { wasmSimd } from "../../targets/wasm/target.ts";
+import { parseManifest } from "../../runtime/manifest-parse.ts";
+import { required, LfmcError } from "../errors.ts";
+import { printGraph } from "../graph/print.ts";
+import { importModel } from "../import/model.ts";
+import { printKernel } from "../kernel/print.ts";
+import { kvFormatNames, quantFormats, type Kv, type Quant } from "../options.ts";
+import { draftPrograms, memoryPages } from "../pipeline.ts";
+import { printMemory, printPlan } from "../plan/print.ts";
+import { wholeNumber } from "./flags.ts";
+import { isArtefact } from "./open-artefact.ts";
+import { print, warn } from "./report.ts";
+
+interface Flags {
+  readonly graph?: boolean;
+  readonly kernels?: boolean;
+  readonly plan?: boolean;
+  readonly wat?: boolean;
+  readonly json?: boolean;
+  readonly quant: Quant;
+  readonly kv?: Kv;
+  readonly context?: number;
+  readonly prefillChunk?: number;
+}
+
+export function inspectCommand(): Command {
+  return new Command("inspect")
+    .description("print a model's graph, kernels, plan or code; of an artefact, its manifest or code")
+    .argument("<artefact|model>", "folder written by lfmc compile, or a model (its weights are not needed)")
+    .option("--graph", "the graph after all passes")
+    .option("--kernels", "the kernels")
+    .option("--plan", "the memory plan and the kernel calls")
+    .option("--wat", "the WebAssembly module as text")
+    .option("--json", "the facts as JSON")
+    .addOption(new Option("--quant <format>", "of a model: encoding of the weights").choices(quantFormats).default("q4_0"))
+    .addOption(new Option("--kv <format>", "of a model: encoding of the KV cache").choices(kvFormatNames))
+    .option("--context <n>", "of a model: positions a session can hold", wholeNumber(1))
+    .option("--prefill-chunk <n>", "of a model: most rows in one forward call", wholeNumber(1))
+    .action(async (path: string, flags: Flags) => {
+      print((await isArtefact(path)) ? await inspectArtefact(path, flags) : await inspectModel(path, flags));
+    });
+}
+
+async function inspectArtefact(folder: string, flags: Flags): Promise<string> {
+  const manifest = parseManifest(JSON.parse(await readFile(join(folder, "manifest.json"), "utf8")));
+  if (flags.graph || flags.kernels || flags.plan) {
+    throw new LfmcError("usage/flag", "belong to models: an artefact keeps its code only", {
+      subject: "--graph, --kernels, --plan",
+      hint: "inspect the model, or compile with --emit graph,kernels,plan",
+    });
+  }
+  if (flags.wat) return await disassemble(await readFile(join(folder, required(manifest.variants[0], "variant").module)));
+  if (flags.json) return JSON.stringify(manifest, null, 2);
+  const { name, model, limits, memory, quantization, variants } = manifest;
+  const regions = { ...memory, placements: [] };
+  return [
+    `${name}: ${model.type}, ${model.parameters} parameters as ${quantization.weights}, KV cache ${quantization.kv}`,
+    `context ${limits.context}, chunk ${limits.prefillChunk}, sessions ${limits.sessions}`,
+    ...variants.map((variant) => `${variant.module}: ${variant.bytes} bytes, needs ${variant.features.join(", ")}`),
+    "",
+    printMemory(regions),
+  ].join("\n");
+}
+
+async function disassemble(binary: Uint8Array): Promise<string> {
+  const module = (await wabt()).readWasm(binary, { readDebugNames: true });
+  module.applyNames();
+  return module.toText({ foldExprs: true, inlineExport: false });
+}
+
+async function inspectModel(path: string, flags: Flags): Promise<string> {
+  // Shapes are all that is needed: generated weights stand in, and none is ever read.
+  const model = await importModel(path, { randomWeights: 0 });
+  warn(model.warnings);
+  const { quant, kv, context, prefillChunk } = flags;
+  const options = {
+    model: path,
+    target: wasmSimd.name,
+    quant,
+    ...(kv === undefined ? {} : { kv }),
+    ...(context === undefined ? {} : { context }),
+    ...(prefillChunk === undefined ? {} : { prefillChunk }),
+  };
+  const { graph, programs } = draftPrograms(model, wasmSimd, options);
+  const { variant, program } = required(programs[0], "variant");
+  if (flags.json)
+    return JSON.stringify({ config: model.config, memory: program.memory, limits: program.limits, steps: program.steps.length }, null, 2);
+  const texts = [
+    ...(flags.graph ? [printGraph(graph)] : []),
+    ...(flags.kernels ? program.kernels.map((kernel) => printKernel(kernel)) : []),
+    ...(flags.plan ? [printPlan(program)] : []),
+    ...(flags.wat ? [wasmSimd.emit(program, variant, { pages: memoryPages(programs, wasmSimd, undefined), text: true }).text] : []),
+  ];
+  return texts.length > 0 ? texts.join("\n") : printMemory(program.memory);
+}

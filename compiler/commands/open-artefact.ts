@@ -1,0 +1,38 @@
+/** Opens an artefact's folder with this lfmc's own runtime: nothing in the folder is run but its WebAssembly module. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { load, type Model } from "../../runtime/index.ts";
+import { LfmcError } from "../errors.ts";
+import { progress } from "./report.ts";
+
+export interface OpenOptions {
+  readonly variant?: string;
+  readonly threads?: number;
+}
+
+/** True where the folder holds a manifest of lfmc's; false where it looks like a model or nothing. */
+export async function isArtefact(folder: string): Promise<boolean> {
+  const manifest = await readFile(join(folder, "manifest.json"), "utf8").catch(() => "");
+  return manifest.includes('"lfmc-artefact"');
+}
+
+/** Loads a model, with progress on a terminal. Throws io/missing where the folder is no artefact. */
+export async function openArtefact(folder: string, { variant, threads }: OpenOptions = {}): Promise<Model> {
+  if (!(await isArtefact(folder))) {
+    throw new LfmcError("io/missing", "is not an artefact: it has no manifest.json of lfmc's", {
+      subject: folder,
+      hint: "make one with lfmc compile <model> -o DIR",
+    });
+  }
+  const model = await load({
+    base: pathToFileURL(`${resolve(folder)}/`),
+    ...(variant === undefined ? {} : { variant }),
+    ...(threads === undefined ? {} : { threads }),
+    onProgress: ({ phase, loadedBytes, totalBytes }) => {
+      progress(phase === "weights" ? `loading ${Math.round((100 * loadedBytes) / totalBytes)} %` : null);
+    },
+  });
+  progress(null);
+  return model;
+}

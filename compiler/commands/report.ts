@@ -1,0 +1,42 @@
+/** Diagnostics: errors and warnings on stderr, coloured where that is wanted, and the exit status of an error. */
+import pc from "picocolors";
+import { LfmcError as RuntimeError } from "../../runtime/errors.ts";
+import { LfmcError } from "../errors.ts";
+
+function isInputFault(error: unknown): error is LfmcError | RuntimeError {
+  return error instanceof LfmcError || error instanceof RuntimeError;
+}
+
+/** 2 for a wrong flag or argument, 1 for everything else. */
+export function exitStatus(error: unknown): 1 | 2 {
+  return isInputFault(error) && error.code.startsWith("usage/") ? 2 : 1;
+}
+
+function tell(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** `error: subject: fact`, the way out below it; a stack only where lfmc itself is at fault. */
+export function report(error: unknown): void {
+  if (!isInputFault(error)) {
+    tell(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    tell(pc.red("This is a fault of lfmc itself: please report it with the lines above."));
+    return;
+  }
+  tell(`${pc.red("error:")} ${error.message} ${pc.dim(`[${error.code}]`)}`);
+  if (error.hint !== undefined) tell(`${pc.cyan("hint:")} ${error.hint}`);
+}
+
+export function warn(warnings: readonly string[]): void {
+  for (const warning of warnings) tell(`${pc.yellow("warning:")} ${warning}`);
+}
+
+/** Prints data on stdout. */
+export function print(text: string): void {
+  process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+}
+
+/** A line on stderr that is redrawn in place; silent where stderr is no terminal. `null` clears it. */
+export function progress(line: string | null): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line ?? ""}`);
+}

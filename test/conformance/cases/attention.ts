@@ -1,0 +1,113 @@
+/** Cases of the KV cache and of attention: positions around block borders, windows, sessions, head sizes that fill no vector. */
+
+import { attention, attentionScratchBytes } from "../../../compiler/kernel/library/attention.ts";
+import { keyBytes, kvAppend, valueBytes, type KvCacheSpec, type KvFormat } from "../../../compiler/kernel/library/kv-cache.ts";
+import type { Case } from "../case.ts";
+import { activations, activationsOf, betweenHalves, flavours, floats, halves, ordinary, rowList, sequence, unwritten, type Row } from "../fills.ts";
+import type { RegionSpec } from "../image.ts";
+
+const context = 192;
+/** Sessions in the memory of a case. */
+const slots = 3;
+const formats = ["f16", "f32"] as const;
+
+interface Heads {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+}
+
+const headShapes: readonly Heads[] = [
+  { heads: 1, kvHeads: 1, headSize: 2 },
+  { heads: 6, kvHeads: 2, headSize: 12 },
+  { heads: 3, kvHeads: 3, headSize: 20 },
+  { heads: 4, kvHeads: 1, headSize: 64 },
+  { heads: 2, kvHeads: 1, headSize: 66 },
+];
+
+/** On both sides of lanes and blocks, and in the last block. */
+const borders = [0, 1, 15, 16, 63, 64, 65, 127, 130, context - 1];
+
+function cacheOf(format: KvFormat["name"], { kvHeads, headSize }: Heads): KvCacheSpec {
+  const shape = { format, kvHeads, headSize, context };
+  return { ...shape, state: { slotBytes: keyBytes(shape) + valueBytes(shape) + 64 } };
+}
+
+/** A layer's cache in every slot, filled as by earlier calls. */
+function cacheRegion(spec: KvCacheSpec): RegionSpec {
+  const last = keyBytes(spec) + valueBytes(spec);
+  return { bytes: (slots - 1) * spec.state.slotBytes + last, fill: spec.format === "f16" ? halves : ordinary };
+}
+
+/** Rows of several sessions in one call. */
+function mixed(positions: readonly number[]): readonly Row[] {
+  return positions.map((position, i) => ({ slot: i % slots, position }));
+}
+
+export function kvAppendCases(): readonly Case[] {
+  return formats.flatMap((format) =>
+    headShapes.flatMap((heads) => {
+      const cache = cacheOf(format, heads);
+      const width = heads.kvHeads * heads.headSize;
+      const [keyStride, valueStride] = [width + 5, width];
+      const kernel = kvAppend({ ...cache, keyStride, valueStride });
+      const calls = [
+        { rows: mixed(borders), fill: activations },
+        { rows: mixed(borders), fill: betweenHalves },
+        { rows: sequence(1, 62, 4), fill: ordinary },
+        { rows: [], fill: ordinary },
+      ];
+      return calls.map(({ rows, fill }, i): Case => ({
+        kernel,
+        label: `call ${i}, ${rows.length} rows`,
+        args: {
+          keys: floats(rows.length * keyStride, fill),
+          values: floats(rows.length * valueStride, fill),
+          row_list: rowList(rows),
+          cache: cacheRegion(cache),
+          rows: rows.length,
+        },
+      }));
+    }),
+  );
+}
+
+interface Run {
+  readonly heads: Heads;
+  readonly window: number | null;
+  readonly rows: readonly Row[];
+}
+
+/** Few rows on every head shape; all borders and windows on one. */
+function runs(): readonly Run[] {
+  const [smallest, usual] = headShapes;
+  return [
+    ...headShapes.flatMap((heads) => [null, 100].map((window) => ({ heads, window, rows: mixed([0, 65, 130]) }))),
+    ...(smallest ? [1, 2, 64, 65].map((window) => ({ heads: smallest, window, rows: mixed(borders) })) : []),
+    ...(usual ? [{ heads: usual, window: null, rows: mixed(borders) }, { heads: usual, window: null, rows: [] }] : []),
+  ];
+}
+
+export function attentionCases(): readonly Case[] {
+  return formats.flatMap((format) =>
+    runs().flatMap(({ heads, window, rows }): readonly Case[] => {
+      const cache = cacheOf(format, heads);
+      const width = heads.heads * heads.headSize;
+      const [queryStride, outputStride] = [width + 7, width + 16];
+      const kernel = attention({ ...cache, heads: heads.heads, scale: heads.headSize ** -0.5, window, queryStride, outputStride });
+      // Awkward queries give scores so far apart that one position takes all; ordinary ones spread the weights.
+      return flavours.map((flavour) => ({
+        kernel,
+        label: `${rows.length} ${flavour} rows`,
+        args: {
+          queries: activationsOf(flavour, rows.length * queryStride),
+          row_list: rowList(rows),
+          cache: cacheRegion(cache),
+          scratch: unwritten(attentionScratchBytes(heads.headSize) / 4),
+          out: unwritten(rows.length * outputStride),
+          rows: rows.length,
+        },
+      }));
+    }),
+  );
+}

@@ -1,0 +1,179 @@
+/** Cases of the matrix product: encodings x atoms x tiles x shapes, and of each epilogue. */
+
+import type { DotAtom } from "../../../compiler/kernel/atom.ts";
+import { shortConvEpilogue, storeEpilogue, swigluEpilogue } from "../../../compiler/kernel/library/epilogues.ts";
+import { gemm, tileBytes, type GemmSpec } from "../../../compiler/kernel/library/gemm.ts";
+import { panelRows, type PanelEncoding, type PanelLayout } from "../../../compiler/kernel/library/panels.ts";
+import { roundUp } from "../../../compiler/numeric/quantize.ts";
+import { counts, type Case } from "../case.ts";
+import { activations, activationsOf, floats, matrix, quantized, rowList, sequence, unwritten, type Row } from "../fills.ts";
+import type { Arguments } from "../image.ts";
+
+const float: PanelEncoding = { weights: "f32" };
+const grouped: readonly PanelEncoding[] = [
+  { weights: "q4_0", scales: "f16" },
+  { weights: "q4_0", scales: "f32" },
+];
+const floatTiles = [4, 2, 1];
+const padded = (rows: number): number => roundUp(rows, panelRows);
+
+/** What multiplies: an encoding with an atom, or f32 without, and a number of rows a tile. */
+interface Multiplier {
+  readonly encoding: PanelEncoding;
+  readonly atom: DotAtom | null;
+  readonly rowsPerTile: number;
+}
+
+function multipliers(atoms: readonly DotAtom[]): readonly Multiplier[] {
+  return [
+    ...floatTiles.map((rowsPerTile) => ({ encoding: float, atom: null, rowsPerTile })),
+    ...atoms.flatMap((atom) => grouped.flatMap((encoding) => atom.rowsPerTile.map((rowsPerTile) => ({ encoding, atom, rowsPerTile })))),
+  ];
+}
+
+/** Rows of a call around a tile's. */
+function rowCounts(tile: number): readonly number[] {
+  return counts(1, tile - 1, tile, tile + 1, 2 * tile + 1);
+}
+
+interface Shape {
+  readonly n: number;
+  readonly k: number;
+  readonly streams?: number;
+}
+
+function layoutOf({ encoding }: Multiplier, { n, k, streams = 1 }: Shape): PanelLayout {
+  return { encoding, streams, rows: n, columns: k };
+}
+
+/** A gemm case; `extra` are the epilogue's arguments for `rows` rows. */
+function product(multiplier: Multiplier, shape: Shape, rows: number, epilogue: GemmSpec["epilogue"], extra: Arguments, label = ""): Case {
+  const layout = layoutOf(multiplier, shape);
+  const { rowsPerTile, atom } = multiplier;
+  // Rows of f32 lie apart; 8-bit rows have a stride of their own.
+  const inputStride = shape.k + 3;
+  const kernel = gemm({ layout, inputStride, rowsPerTile, atom, epilogue });
+  const x: Arguments = atom ? quantized(rows, shape.k, `${kernel.name} ${rows}`) : { x: activationsOf(rows % 2 === 0 ? "awkward" : "ordinary", rows * inputStride) };
+  const tile = unwritten(tileBytes({ layout, rowsPerTile }) / 4);
+  return { kernel, label: `${rows} rows${label}`, args: { ...x, weights: matrix(layout), tile, rows, ...extra } };
+}
+
+interface StoreForm {
+  readonly bias: boolean;
+  readonly residual: boolean;
+}
+
+const storeForms: readonly StoreForm[] = [false, true].flatMap((bias) => [false, true].map((residual) => ({ bias, residual })));
+
+function stored(multiplier: Multiplier, shape: Shape, rows: number, { bias, residual }: StoreForm): Case {
+  const stride = padded(shape.n) + 16;
+  const residualStride = residual ? padded(shape.n) + 32 : null;
+  return product(multiplier, shape, rows, storeEpilogue({ stride, bias, residualStride }), {
+    out: unwritten(rows * stride),
+    ...(bias ? { bias: floats(padded(shape.n)) } : {}),
+    ...(residualStride === null ? {} : { residual: floats(rows * residualStride, activations) }),
+  });
+}
+
+/** Around panels of 16 rows, runs of 4, groups of 32 and blocks of 64 columns. */
+const shapes: readonly Shape[] = [
+  { n: 1, k: 1 },
+  { n: 15, k: 33 },
+  { n: 16, k: 32 },
+  { n: 17, k: 63 },
+  { n: 31, k: 64 },
+  { n: 33, k: 65 },
+  { n: 2, k: 131 },
+];
+
+/** The columns of LFM2's matrices. */
+const realColumns = [1024, 2048, 4608, 10752];
+
+/** Plain sums: every multiplier on every shape, row counts and bias and residual in turn; then LFM2's columns. */
+export function gemmCases(atoms: readonly DotAtom[]): readonly Case[] {
+  const awkward = multipliers(atoms).flatMap((multiplier) =>
+    shapes.flatMap((shape, i) => {
+      const form = storeForms[i % storeForms.length] ?? { bias: false, residual: false };
+      return rowCounts(multiplier.rowsPerTile).map((rows) => stored(multiplier, shape, rows, form));
+    }),
+  );
+  const real = multipliers(atoms).flatMap((multiplier) => {
+    const columns = multiplier.rowsPerTile === 4 ? realColumns : realColumns.slice(0, 1);
+    return columns.map((k) => stored(multiplier, { n: 32, k }, multiplier.rowsPerTile + 1, { bias: false, residual: false }));
+  });
+  return [...awkward, ...real];
+}
+
+/** Bias and residual in all combinations, and calls without rows. */
+export function storeCases(atoms: readonly DotAtom[]): readonly Case[] {
+  return multipliers(atoms)
+    .filter(({ rowsPerTile }) => rowsPerTile === 2)
+    .flatMap((multiplier) => storeForms.flatMap((form) => [0, 3].map((rows) => stored(multiplier, { n: 19, k: 37 }, rows, form))));
+}
+
+export function swigluCases(atoms: readonly DotAtom[]): readonly Case[] {
+  return multipliers(atoms).flatMap((multiplier) =>
+    [1, 16, 21].flatMap((n) => {
+      const stride = padded(n) + 16;
+      return counts(0, multiplier.rowsPerTile + 1).map((rows) =>
+        product(multiplier, { n, k: 66, streams: 2 }, rows, swigluEpilogue({ stride }), { out: unwritten(rows * stride) }),
+      );
+    }),
+  );
+}
+
+interface ConvForm {
+  readonly width: number;
+  readonly bias: boolean;
+  readonly ring: number;
+  readonly channels: number;
+}
+
+/** Row lists: from the start, over the ring's end, and sessions mixed. */
+function convRows(ring: number): readonly { readonly label: string; readonly rows: readonly Row[] }[] {
+  return [
+    { label: "from the start", rows: sequence(0, 0, 5) },
+    { label: "second position", rows: sequence(1, 1, 1) },
+    { label: "over the ring's end", rows: sequence(0, 3 * ring - 2, 6) },
+    { label: "two sessions", rows: [...sequence(1, 130, 2), ...sequence(0, 0, 3), ...sequence(1, 132, 1)] },
+  ];
+}
+
+/** Sessions in the memory of a case. */
+const slots = 2;
+
+function convolved(multiplier: Multiplier, { width, bias, ring, channels }: ConvForm): readonly Case[] {
+  const wide = padded(channels);
+  const ringBytes = ring * wide * 4;
+  const slotBytes = ringBytes + 64;
+  const stride = wide + 16;
+  const epilogue = shortConvEpilogue({ width, channels: wide, bias, ring, state: { slotBytes }, stride });
+  return convRows(ring).map(({ label, rows }) =>
+    product(
+      multiplier,
+      { n: channels, k: 34, streams: 3 },
+      rows.length,
+      epilogue,
+      {
+        taps: floats(width * wide),
+        ...(bias ? { projection_bias: floats(3 * wide), bias: floats(wide) } : {}),
+        row_list: rowList(rows),
+        // The kernel's pointer is the layer's place in slot 0: the memory ends with the last slot's ring.
+        ring: floats(((slots - 1) * slotBytes + ringBytes) / 4),
+        out: unwritten(rows.length * stride),
+      },
+      `, ${label}`,
+    ),
+  );
+}
+
+export function shortConvCases(atoms: readonly DotAtom[]): readonly Case[] {
+  const all = multipliers(atoms);
+  const widths = [1, 2, 3, 4, 5].flatMap((width, i) => {
+    const some = all.filter((_, index) => index % 3 === i % 3);
+    return some.flatMap((multiplier) => convolved(multiplier, { width, bias: width % 2 === 0, ring: width + 1, channels: [1, 16, 20][width % 3] ?? 16 }));
+  });
+  const usual = all.flatMap((multiplier) => convolved(multiplier, { width: 3, bias: multiplier.rowsPerTile === 2, ring: 67, channels: 17 }));
+  return [...widths, ...usual];
+}
+

@@ -1,0 +1,97 @@
+/** Every operation of the kernel IR, on every type that it takes, emitted by every target against its meaning: bit for bit on arbitrary bits. */
+
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { interpretKernel } from "../../compiler/kernel/interpret.ts";
+import { bytesOfElement, bytesOfType, type Element, type Type } from "../../compiler/kernel/ir.ts";
+import { operations, readElement, writeElement, type OperationName } from "../../compiler/kernel/ops.ts";
+import { verifyKernel } from "../../compiler/kernel/verify.ts";
+import { canary } from "./image.ts";
+import { attempts, operandBytes, operationCases, type OperandKind, type OperationCase } from "./operation-cases.ts";
+import { targets, type Built } from "./targets.ts";
+
+const names = Object.keys(operations) as readonly OperationName[];
+const runsPerCase = 25;
+
+test("every operation has cases, and every case its operation", () => {
+  expect(Object.keys(attempts).toSorted()).toEqual([...names].toSorted());
+  for (const op of names) expect(operationCases(op).length, op).toBeGreaterThan(0);
+});
+
+/** Where the operands and the result lie in the module's memory. */
+const inputAt = 1024;
+const outputAt = 2048;
+const memoryBytes = 4096;
+
+/** Numbers as an element holds them: no NaN, whose bits the numeric contract leaves open, and for 4 bytes not the bits of one. */
+function numbers(element: Element): fc.Arbitrary<number> {
+  const edges = [0, -0, 1, -1, 0.5, -1.5, 2.5, 2 ** -149, 2 ** -126, 16777216, 2147483520, -2147483648, Infinity, -Infinity];
+  const floats = fc.oneof(fc.float({ noNaN: true }), fc.constantFrom(...edges));
+  if (element === "f32") return floats;
+  const bits = 8 * bytesOfElement(element);
+  const any = fc.integer({ min: -(2 ** (bits - 1)), max: 2 ** (bits - 1) - 1 });
+  const ends = fc.constantFrom(0, 1, -1, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1);
+  return element === "i32" ? fc.oneof(any, ends, fc.integer({ min: -3, max: 3 })) : fc.oneof(any, ends);
+}
+
+function operandNumbers(type: Type, kind: OperandKind): fc.Arbitrary<readonly number[]> {
+  const lane = {
+    any: numbers(type.element),
+    mask: type.lanes === 1 ? fc.integer({ min: -1, max: 1 }) : fc.constantFrom(0, -1),
+    index: fc.integer({ min: 0, max: 3 }),
+  }[kind];
+  return fc.array(lane, { minLength: type.lanes, maxLength: type.lanes });
+}
+
+/** The bytes of `in` for lanes of each operand. */
+function inputBytes({ operands }: OperationCase, lanes: readonly (readonly number[])[]): Uint8Array {
+  const bytes = new Uint8Array(Math.max(1, operands.length) * operandBytes);
+  const view = new DataView(bytes.buffer);
+  operands.forEach(({ type: { element } }, i) => {
+    lanes[i]?.forEach((lane, j) => { writeElement(view, i * operandBytes + j * bytesOfElement(element), element, lane); });
+  });
+  return bytes;
+}
+
+/** What the kernel leaves behind `out`: by the interpreter, and by the target's code. */
+function outcomes(each: OperationCase, built: Built, input: Uint8Array): { readonly expected: Uint8Array; readonly actual: Uint8Array } {
+  const bytes = bytesOfType(each.result) + 16;
+  const expected = new Uint8Array(bytes).fill(canary);
+  interpretKernel(each.kernel, [{ bytes: input.slice() }, { bytes: expected }]);
+  built.memory.set(input, inputAt);
+  built.memory.fill(canary, outputAt, outputAt + bytes);
+  built.call(each.kernel.name, [inputAt, outputAt]);
+  return { expected, actual: built.memory.slice(outputAt, outputAt + bytes) };
+}
+
+/** Bytes with every NaN lane written the same way. */
+function withoutNaN(bytes: Uint8Array, { element, lanes }: Type): Uint8Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let lane = 0; element === "f32" && lane < lanes; lane++) {
+    if (Number.isNaN(readElement(view, 4 * lane, element))) writeElement(view, 4 * lane, element, NaN);
+  }
+  return bytes;
+}
+
+describe.each(targets)("$name", (target) => {
+  describe.each([true, false])("optimised: %s", (optimize) => {
+    test.each(names)("%s", async (op) => {
+      const cases = operationCases(op);
+      for (const { kernel } of cases) verifyKernel(kernel);
+      const built = await target.build(
+        cases.map(({ kernel }) => kernel),
+        { memoryBytes, optimize },
+      );
+      for (const each of cases) {
+        const inputs = fc.tuple(...each.operands.map(({ type, kind }) => operandNumbers(type, kind)));
+        fc.assert(
+          fc.property(inputs, (lanes) => {
+            const { expected, actual } = outcomes(each, built, inputBytes(each, lanes));
+            expect(withoutNaN(actual, each.result), each.name).toEqual(withoutNaN(expected, each.result));
+          }),
+          { numRuns: runsPerCase },
+        );
+      }
+    });
+  });
+});

@@ -1,0 +1,111 @@
+/**
+ * What a compile writes: a module that tools which did not make it find valid and that imports and exports what the contract says, a
+ * memory of exactly the planned size, and the same bytes every time. A compile that is refused writes nothing at all.
+ */
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { checkModule } from "../conformance/independent.ts";
+import { caseFolder } from "../golden/read.ts";
+import { compileTo, demoFolder, denseCases, filesBelow, type ModelOptions, openModel, refusal, shapesFolder, workFolder } from "./support.ts";
+
+const folder = await workFolder();
+
+const compiled: readonly (readonly [name: string, options: ModelOptions])[] = [
+  ...denseCases.map((name) => [name, { model: caseFolder(name) }] as const),
+  ["dense-tiny in f32", { model: caseFolder("dense-tiny"), quant: "f32", sessions: 3 }],
+  ["demo", { model: demoFolder }],
+];
+
+describe.each(compiled)("%s", (name, options) => {
+  test("modules are valid elsewhere and have one import, env.memory, and one export, forward; the memory is the plan", async () => {
+    const { folder: artefact, artefact: written } = await compileTo(join(folder, name), options);
+    const manifest = written?.manifest;
+    expect(manifest?.variants.length).toBeGreaterThan(0);
+    for (const variant of manifest?.variants ?? []) {
+      const binary = new Uint8Array(await readFile(join(artefact, variant.module)));
+      expect(binary.length).toBe(variant.bytes);
+      expect(binary.length).toBeLessThan(120_000);
+      await checkModule(binary, { memoryPages: manifest?.memory.pages ?? 0, functions: ["forward"] });
+    }
+    const { memory } = manifest ?? { memory: null };
+    if (!memory) throw new Error("nothing was written");
+    expect(memory.bytes).toBe(memory.pages * 65536);
+    for (const { offset, bytes } of [memory.weights, memory.state, memory.rows, memory.logits, memory.scratch])
+      expect(offset + bytes).toBeLessThanOrEqual(memory.bytes);
+    await (await openModel(artefact)).dispose();
+  });
+});
+
+test.each<ModelOptions>([
+  { model: caseFolder("dense-odd"), emit: ["graph", "kernels", "plan", "wat"] },
+  { model: caseFolder("dense-tiny"), quant: "f32" },
+  { model: demoFolder, shardSize: 1_000_000 },
+])("compiling $model twice gives the same files, byte for byte", async (options) => {
+  const first = await filesBelow((await compileTo(join(folder, "once"), options)).folder);
+  const second = await filesBelow((await compileTo(join(folder, "again"), options)).folder);
+  expect([...first.keys()]).toContain("manifest.json");
+  expect([...second.keys()]).toEqual([...first.keys()]);
+  for (const [path, bytes] of first) expect(second.get(path) === bytes, path).toBe(true);
+});
+
+const mixtures = (await readdir(shapesFolder)).filter((name) => /-A\d+(\.\d+)?B$/.test(name));
+
+describe("refused, with nothing written", () => {
+  test("there are published mixtures of experts to refuse", () => {
+    expect(mixtures.length).toBeGreaterThanOrEqual(3);
+  });
+
+  test.each<readonly [string, ModelOptions, string, RegExp]>([
+    ...mixtures.map((name) => [`${name}`, { model: join(shapesFolder, name), randomWeights: 1 }, "plan/unsupported", /expert/i] as const),
+    ["a small mixture of experts", { model: caseFolder("moe-tiny") }, "plan/unsupported", /expert/i],
+    ["a plan above --max-memory", { model: caseFolder("dense-tiny"), maxMemory: 100_000 }, "plan/memory", /100000/],
+    ["a plan above 4 GiB", { model: join(shapesFolder, "LFM2-2.6B"), randomWeights: 1, quant: "f32" }, "plan/memory", /32-bit/],
+    ["a context above the model's", { model: caseFolder("dense-tiny"), context: 200_000 }, "usage/flag", /--context/],
+    ["a chunk above the context", { model: caseFolder("dense-tiny"), context: 16, prefillChunk: 17 }, "usage/flag", /--prefill-chunk/],
+    ["a shape without weights", { model: join(shapesFolder, "LFM2-350M") }, "weights/missing", /no weights/],
+    ["a folder that is not there", { model: join(shapesFolder, "nowhere") }, "io/missing", /nowhere/],
+  ])("%s", async (_, options, code, message) => {
+    const parent = join(folder, "refused");
+    await mkdir(parent, { recursive: true });
+    const error = await refusal(() => compileTo(join(parent, "artefact"), options));
+    expect(error.code).toBe(code);
+    expect(error.message).toMatch(message);
+    expect(error.hint ?? "").not.toBe("");
+    expect(await readdir(parent)).toEqual([]);
+  });
+
+  test("a checkpoint that turns out to be damaged while it is packed leaves no partial folder", async () => {
+    const model = join(folder, "damaged");
+    await mkdir(model);
+    await writeFile(join(model, "config.json"), await readFile(join(caseFolder("dense-tiny"), "config.json")));
+    const weights = await readFile(join(caseFolder("dense-tiny"), "model.safetensors"));
+    // The last tensor's last element: everything before it is packed by then.
+    weights.writeFloatLE(NaN, weights.length - 4);
+    await writeFile(join(model, "model.safetensors"), weights);
+    const parent = join(folder, "half");
+    await mkdir(parent);
+    expect((await refusal(() => compileTo(join(parent, "artefact"), { model }))).code).toBe("weights/value");
+    expect(await readdir(parent)).toEqual([]);
+  });
+
+  test("a folder that holds something else stays as it is", async () => {
+    const precious = join(folder, "precious");
+    await mkdir(precious);
+    await writeFile(join(precious, "thesis.txt"), "years of work");
+    const error = await refusal(() => compileTo(precious, { model: caseFolder("dense-tiny") }));
+    expect(error.code).toBe("io/exists");
+    expect(error.hint).toMatch(/-o/);
+    expect([...(await filesBelow(precious))]).toEqual([["thesis.txt", "years of work"]]);
+  });
+
+  test("an artefact is left as it was by a compile that fails, and replaced whole by one that does not", async () => {
+    const artefact = join(folder, "replaced");
+    await compileTo(artefact, { model: caseFolder("dense-tiny"), emit: ["plan"] });
+    const before = await filesBelow(artefact);
+    await refusal(() => compileTo(artefact, { model: caseFolder("moe-tiny") }));
+    expect(await filesBelow(artefact)).toEqual(before);
+    await compileTo(artefact, { model: caseFolder("dense-tiny"), sessions: 2 });
+    expect(await filesBelow(artefact)).not.toContain("plan.txt");
+  });
+});
