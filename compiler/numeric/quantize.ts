@@ -1,7 +1,7 @@
 /**
  * Group quantisation: activations to signed 8 bits, weights to unsigned 4 bits. Groups are 32 consecutive elements of a row.
  */
-import { bitsOfF32, f16Max, f16MinNormal, f16ToF32, f32ToF16, roundHalfEven } from "./half.ts";
+import { bitsOfF32, f32OfBits, f16Max, f16MinNormal, f16ToF32, f32ToF16, roundHalfEven } from "./half.ts";
 
 const f = Math.fround;
 
@@ -93,7 +93,10 @@ export interface ScaleStorage {
  */
 export function scaleStorage(smallest: number, largest: number): ScaleStorage {
   if (smallest === Infinity || (smallest >= f16MinNormal && largest <= f16Max)) return { format: "f16", exponent: 0 };
-  const exponent = smallest < f16MinNormal ? -14 - binaryExponent(smallest) : 14 - binaryExponent(largest);
+  // The smallest move that brings the far end into range leaves most room at the other.
+  const lift = -14 - binaryExponent(smallest);
+  const drop = 15 - binaryExponent(largest);
+  const exponent = smallest < f16MinNormal ? lift : largest * 2 ** drop <= f16Max ? drop : drop - 1;
   const fits = smallest * 2 ** exponent >= f16MinNormal && largest * 2 ** exponent <= f16Max;
   return fits ? { format: "f16", exponent } : { format: "f32", exponent: 0 };
 }
@@ -113,10 +116,15 @@ export function q4GroupScale(values: Float32Array): number {
   return Math.abs(extreme) < smallestWeight ? 0 : f(extreme / -8);
 }
 
-/** A scale as stored: 11 significant bits in f16's range, or all 24. A zero scale is stored as the smallest normal (all u are 8). */
+/**
+ * A scale as stored: 11 significant bits, whatever the format, so that the format never decides a product's bits. A zero scale is
+ * stored as the smallest normal f16 (all its u are 8).
+ */
 export function storedScale(scale: number, { format, exponent }: ScaleStorage): number {
   if (scale === 0) return f16MinNormal;
-  return format === "f32" ? scale : f16ToF32(f32ToF16(f(scale * 2 ** exponent)));
+  if (format === "f16") return f16ToF32(f32ToF16(f(scale * 2 ** exponent)));
+  const bits = bitsOfF32(scale);
+  return f32OfBits((bits + 0xfff + ((bits >>> 13) & 1)) & ~0x1fff);
 }
 
 /** q4_0's values of one group under its unrounded scale (ggml's rule): u = min(15, trunc(w / d + 8.5)). */

@@ -124,7 +124,12 @@ export function quantized(rows: number, width: number, seed: string): Readonly<R
 }
 
 function copyOf(part: Int8Array | Float32Array | Int32Array): RegionSpec {
-  return { bytes: part.byteLength, fill: (region) => { new Uint8Array(region.buffer, region.byteOffset, region.byteLength).set(new Uint8Array(part.buffer)); } };
+  return {
+    bytes: part.byteLength,
+    fill: (region) => {
+      new Uint8Array(region.buffer, region.byteOffset, region.byteLength).set(new Uint8Array(part.buffer));
+    },
+  };
 }
 
 /** A row of a call; what is left out is 0. */
@@ -141,7 +146,9 @@ export function rowList(rows: readonly Row[]): RegionSpec {
     bytes: rows.length * rowBytes,
     fill: (region) => {
       rows.forEach(({ token = 0, slot = 0, position = 0, wantsLogits = 0 }, i) => {
-        [token, slot, position, wantsLogits].forEach((field, j) => { region.setInt32(i * rowBytes + 4 * j, field, true); });
+        [token, slot, position, wantsLogits].forEach((field, j) => {
+          region.setInt32(i * rowBytes + 4 * j, field, true);
+        });
       });
     },
   };

@@ -25,7 +25,10 @@ export async function checkModule(binary: Uint8Array, shape: ModuleShape): Promi
   }
   const found = shapeOf(binary);
   const { memoryPages, functions } = shape;
-  const expected = { imports: [`memory env.memory ${memoryPages}..${memoryPages}`], exports: functions.map((name) => `Func ${name}`).toSorted() };
+  const expected = {
+    imports: [`memory env.memory ${memoryPages}..${memoryPages}`],
+    exports: functions.map((name) => `Func ${name}`).toSorted(),
+  };
   if (JSON.stringify(found) !== JSON.stringify(expected)) {
     throw new Error(`module has ${JSON.stringify(found)}\ninstead of ${JSON.stringify(expected)}`);
   }

@@ -22,7 +22,9 @@ export function makersIn(text: string): readonly string[] {
     if (ts.isFunctionDeclaration(statement)) return made(statement.type) ? [statement.name?.text ?? "default"] : [];
     if (!ts.isVariableStatement(statement)) return [];
     return statement.declarationList.declarations.flatMap(({ name, initializer }) =>
-      initializer && (ts.isArrowFunction(initializer) || ts.isFunctionExpression(initializer)) && made(initializer.type) ? [name.getText()] : [],
+      initializer && (ts.isArrowFunction(initializer) || ts.isFunctionExpression(initializer)) && made(initializer.type)
+        ? [name.getText()]
+        : [],
     );
   });
 }

@@ -44,8 +44,15 @@ const chosenKernels = 2;
 function chosenCases(cases: readonly Case[]): ReadonlyMap<Kernel["name"], readonly Case[]> {
   const byKernel = new Map<Kernel["name"], readonly Case[]>();
   for (const each of cases) byKernel.set(each.kernel.name, [...(byKernel.get(each.kernel.name) ?? []), each]);
-  const sizes = [...byKernel].map(([name, own]) => ({ name, own, bytes: memoryBytesOf(own) })).filter(({ bytes }) => bytes <= largestMemory);
-  return new Map(sizes.toSorted((a, b) => b.bytes - a.bytes).slice(0, chosenKernels).map(({ name, own }) => [name, own]));
+  const sizes = [...byKernel]
+    .map(([name, own]) => ({ name, own, bytes: memoryBytesOf(own) }))
+    .filter(({ bytes }) => bytes <= largestMemory);
+  return new Map(
+    sizes
+      .toSorted((a, b) => b.bytes - a.bytes)
+      .slice(0, chosenKernels)
+      .map(({ name, own }) => [name, own]),
+  );
 }
 
 function isCaught({ kernel, cases }: Mutant, built: Built, expected: ReadonlyMap<string, Uint8Array>): boolean {

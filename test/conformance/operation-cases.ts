@@ -16,6 +16,7 @@ export interface OperationCase {
   readonly op: OperationName;
   readonly name: string;
   readonly kernel: Kernel;
+  readonly immediates: readonly number[];
   /** What `in` holds, operand after operand, each on a cache line. */
   readonly operands: readonly { readonly type: Type; readonly kind: OperandKind }[];
   readonly result: Type;
@@ -59,7 +60,9 @@ function orders(lanes: number): readonly (readonly number[])[] {
 }
 
 const loads = (loaded: readonly Type[], counts: (type: Type) => readonly number[]): readonly Attempt[] =>
-  loaded.flatMap((type) => counts(type).flatMap((count) => [0, 4, 20].map((offset) => ({ args: [], immediates: [offset, count], asked: type }))));
+  loaded.flatMap((type) =>
+    counts(type).flatMap((count) => [0, 4, 20].map((offset) => ({ args: [], immediates: [offset, count], asked: type }))),
+  );
 
 /** Every operation of the table; `operations.test.ts` holds the keys against it. */
 export const attempts: Readonly<Record<OperationName, readonly Attempt[]>> = {
@@ -93,14 +96,20 @@ export const attempts: Readonly<Record<OperationName, readonly Attempt[]>> = {
   widenU: one,
   narrowS: one,
   // Vectors that fill their registers: a target may refuse others.
-  concat: vectors.filter((type) => bytesOfType(type) % 16 === 0).flatMap((type) => [2, 4].map((count) => ({ args: new Array<Type>(count).fill(type) }))),
+  concat: vectors
+    .filter((type) => bytesOfType(type) % 16 === 0)
+    .flatMap((type) => [2, 4].map((count) => ({ args: new Array<Type>(count).fill(type) }))),
   shuffle: vectors.flatMap((type) => [
     ...orders(type.lanes).map((immediates) => ({ args: [type], immediates })),
-    ...(bytesOfType(type) <= 16 ? orders(2 * type.lanes).map((order) => ({ args: [type, type], immediates: order.slice(0, type.lanes) })) : []),
+    ...(bytesOfType(type) <= 16
+      ? orders(2 * type.lanes).map((order) => ({ args: [type, type], immediates: order.slice(0, type.lanes) }))
+      : []),
   ]),
   lane: each((type) => [0, 1, type.lanes - 1].map((lane) => ({ args: [type], immediates: [lane] }))),
   dotPairs: two,
-  load: loads(types, ({ element, lanes }) => (element === "f32" || element === "i32" ? [1, lanes - 1, lanes] : [lanes]).filter((n) => n > 0)),
+  load: loads(types, ({ element, lanes }) =>
+    (element === "f32" || element === "i32" ? [1, lanes - 1, lanes] : [lanes]).filter((n) => n > 0),
+  ),
   loadSplat: loads(types, () => [1]),
   load8: loads([i32], () => [1]),
   load16: loads([i32], () => [1]),
@@ -115,7 +124,8 @@ export function operationCases(op: OperationName): readonly OperationCase[] {
 
 /** The result's type, or nothing where the operation refuses the attempt. */
 function accepted(op: OperationName, { args, immediates = [], asked = i32 }: Attempt): readonly Type[] {
-  if (args.length === 0 && op !== "const") return operandRules[op].immediates(immediates, asked) === undefined && canLoad(op, asked) ? [asked] : [];
+  if (args.length === 0 && op !== "const")
+    return operandRules[op].immediates(immediates, asked) === undefined && canLoad(op, asked) ? [asked] : [];
   try {
     const result = operationNamed(op).result(args, immediates, asked);
     return operandRules[op].immediates(immediates, result) === undefined ? [result] : [];
@@ -133,15 +143,25 @@ function caseOf(op: OperationName, { args, immediates = [], asked = i32 }: Attem
   const name = [op, ...args.map(printType), "to", printType(result), index].join("_").toLowerCase();
   const takesMemory = op.startsWith("load") || op === "advance";
   const operands = takesMemory
-    ? [{ type: i32, kind: "index" as const }, { type: vector("i32", 32), kind: "any" as const }]
+    ? [
+        { type: i32, kind: "index" as const },
+        { type: vector("i32", 32), kind: "any" as const },
+      ]
     : args.map((type, i) => ({ type, kind: op === "select" && i === 0 ? ("mask" as const) : ("any" as const) }));
   const kernel = recordKernel(name, `${op} alone`, (b) => {
     const from = b.pointer("in", "read", "the operands");
     const to = b.pointer("out", "write", "the result");
-    const value = takesMemory ? fromMemory(b, op, from, immediates, asked) : b.op(op, operands.map(({ type }, i) => loadOperand(b, type, from, i)), immediates, asked);
+    const value = takesMemory
+      ? fromMemory(b, op, from, immediates, asked)
+      : b.op(
+          op,
+          operands.map(({ type }, i) => loadOperand(b, type, from, i)),
+          immediates,
+          asked,
+        );
     b.store(value, to);
   });
-  return { op, name, kernel, operands, result };
+  return { op, name, kernel, immediates, operands, result };
 }
 
 function loadOperand(b: KernelBuilder, type: Type, from: Value, index: number): Value {

@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { interpretKernel } from "../../compiler/kernel/interpret.ts";
-import { bytesOfElement, bytesOfType, type Element, type Type } from "../../compiler/kernel/ir.ts";
+import { bytesOfElement, bytesOfType, type Element, type Statement, type Type } from "../../compiler/kernel/ir.ts";
 import { operations, readElement, writeElement, type OperationName } from "../../compiler/kernel/ops.ts";
 import { verifyKernel } from "../../compiler/kernel/verify.ts";
 import { canary } from "./image.ts";
@@ -48,7 +48,9 @@ function inputBytes({ operands }: OperationCase, lanes: readonly (readonly numbe
   const bytes = new Uint8Array(Math.max(1, operands.length) * operandBytes);
   const view = new DataView(bytes.buffer);
   operands.forEach(({ type: { element } }, i) => {
-    lanes[i]?.forEach((lane, j) => { writeElement(view, i * operandBytes + j * bytesOfElement(element), element, lane); });
+    lanes[i]?.forEach((lane, j) => {
+      writeElement(view, i * operandBytes + j * bytesOfElement(element), element, lane);
+    });
   });
   return bytes;
 }
@@ -73,6 +75,15 @@ function withoutNaN(bytes: Uint8Array, { element, lanes }: Type): Uint8Array {
   return bytes;
 }
 
+/** The property that a case's code leaves the interpreter's bytes. */
+function agrees(each: OperationCase, built: Built): fc.IPropertyWithHooks<[readonly (readonly number[])[]]> {
+  const inputs = fc.tuple(...each.operands.map(({ type, kind }) => operandNumbers(type, kind)));
+  return fc.property(inputs, (lanes) => {
+    const { expected, actual } = outcomes(each, built, inputBytes(each, lanes));
+    expect(withoutNaN(actual, each.result), each.name).toEqual(withoutNaN(expected, each.result));
+  });
+}
+
 describe.each(targets)("$name", (target) => {
   describe.each([true, false])("optimised: %s", (optimize) => {
     test.each(names)("%s", async (op) => {
@@ -82,16 +93,28 @@ describe.each(targets)("$name", (target) => {
         cases.map(({ kernel }) => kernel),
         { memoryBytes, optimize },
       );
-      for (const each of cases) {
-        const inputs = fc.tuple(...each.operands.map(({ type, kind }) => operandNumbers(type, kind)));
-        fc.assert(
-          fc.property(inputs, (lanes) => {
-            const { expected, actual } = outcomes(each, built, inputBytes(each, lanes));
-            expect(withoutNaN(actual, each.result), each.name).toEqual(withoutNaN(expected, each.result));
-          }),
-          { numRuns: runsPerCase },
-        );
-      }
+      for (const each of cases) fc.assert(agrees(each, built), { numRuns: runsPerCase });
     });
   });
+
+  test.each([
+    ["add", "sub"],
+    ["min", "max"],
+    ["lt", "eq"],
+    ["widenS", "widenU"],
+    ["shrS", "shrU"],
+    ["and", "or"],
+  ] as const)("%s in the code of %s is caught, on every type", async (op, wrong) => {
+    const names = new Set(operationCases(wrong).map(({ name }) => name.slice(wrong.length)));
+    const pairs = operationCases(op).filter(({ immediates, name }) => immediates[0] !== 0 && names.has(name.slice(op.length)));
+    expect(pairs.length).toBeGreaterThan(0);
+    const wrongKernels = pairs.map(({ name, kernel }) => ({ ...kernel, name, body: exchangeOperation(kernel.body, op, wrong) }));
+    const built = await target.build(wrongKernels, { memoryBytes, optimize: false });
+    const survivors = pairs.filter((each) => !fc.check(agrees(each, built), { numRuns: 200 }).failed);
+    expect(survivors.map(({ name }) => name)).toEqual([]);
+  });
 });
+
+function exchangeOperation(statements: readonly Statement[], op: OperationName, wrong: OperationName): readonly Statement[] {
+  return statements.map((statement) => (statement.kind === "let" && statement.op === op ? { ...statement, op: wrong } : statement));
+}

@@ -62,7 +62,11 @@ export function difference({ regions }: Image, expected: Uint8Array, actual: Uin
 }
 
 /** Runs all cases on one build of their kernels; returns the differences, each with its case. Also what no target may assume otherwise. */
-export async function faultsOf(target: ConformanceTarget, cases: readonly Case[], options: Omit<BuildOptions, "memoryBytes">): Promise<readonly string[]> {
+export async function faultsOf(
+  target: ConformanceTarget,
+  cases: readonly Case[],
+  options: Omit<BuildOptions, "memoryBytes">,
+): Promise<readonly string[]> {
   const kernels = kernelsOf(cases);
   for (const kernel of kernels) verifyKernel(kernel);
   const built = await target.build(kernels, { ...options, memoryBytes: memoryBytesOf(cases) });
@@ -75,7 +79,7 @@ export async function faultsOf(target: ConformanceTarget, cases: readonly Case[]
 function faultOf(each: Case, built: Built): string | undefined {
   const before = prepareCase(each);
   const expected = interpreted(each, before);
-  const isIdle = each.writesNothing ?? each.args["rows"] === 0;
+  const isIdle = each.writesNothing ?? each.args.rows === 0;
   if (isIdle !== (Buffer.compare(expected, before.bytes) === 0)) return isIdle ? "writes what it should not" : "the case computes nothing";
   return difference(before, expected, emitted(each, before, built));
 }

@@ -44,7 +44,7 @@ async function buildWasm(kernels: readonly Kernel[], { memoryBytes, optimize }: 
     call: (kernel, args) => {
       const exported = instance.exports[kernel];
       if (typeof exported !== "function") throw new Error(`the module exports no ${kernel}`);
-      exported(...args);
+      Reflect.apply(exported, undefined, args);
     },
   };
 }

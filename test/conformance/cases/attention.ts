@@ -3,7 +3,19 @@
 import { attention, attentionScratchBytes } from "../../../compiler/kernel/library/attention.ts";
 import { keyBytes, kvAppend, valueBytes, type KvCacheSpec, type KvFormat } from "../../../compiler/kernel/library/kv-cache.ts";
 import type { Case } from "../case.ts";
-import { activations, activationsOf, betweenHalves, flavours, floats, halves, ordinary, rowList, sequence, unwritten, type Row } from "../fills.ts";
+import {
+  activations,
+  activationsOf,
+  betweenHalves,
+  flavours,
+  floats,
+  halves,
+  ordinary,
+  rowList,
+  sequence,
+  unwritten,
+  type Row,
+} from "../fills.ts";
 import type { RegionSpec } from "../image.ts";
 
 const context = 192;
@@ -84,7 +96,12 @@ function runs(): readonly Run[] {
   return [
     ...headShapes.flatMap((heads) => [null, 100].map((window) => ({ heads, window, rows: mixed([0, 65, 130]) }))),
     ...(smallest ? [1, 2, 64, 65].map((window) => ({ heads: smallest, window, rows: mixed(borders) })) : []),
-    ...(usual ? [{ heads: usual, window: null, rows: mixed(borders) }, { heads: usual, window: null, rows: [] }] : []),
+    ...(usual
+      ? [
+          { heads: usual, window: null, rows: mixed(borders) },
+          { heads: usual, window: null, rows: [] },
+        ]
+      : []),
   ];
 }
 

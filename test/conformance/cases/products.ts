@@ -53,7 +53,9 @@ function product(multiplier: Multiplier, shape: Shape, rows: number, epilogue: G
   // Rows of f32 lie apart; 8-bit rows have a stride of their own.
   const inputStride = shape.k + 3;
   const kernel = gemm({ layout, inputStride, rowsPerTile, atom, epilogue });
-  const x: Arguments = atom ? quantized(rows, shape.k, `${kernel.name} ${rows}`) : { x: activationsOf(rows % 2 === 0 ? "awkward" : "ordinary", rows * inputStride) };
+  const x: Arguments = atom
+    ? quantized(rows, shape.k, `${kernel.name} ${rows}`)
+    : { x: activationsOf(rows % 2 === 0 ? "awkward" : "ordinary", rows * inputStride) };
   const tile = unwritten(tileBytes({ layout, rowsPerTile }) / 4);
   return { kernel, label: `${rows} rows${label}`, args: { ...x, weights: matrix(layout), tile, rows, ...extra } };
 }
@@ -171,9 +173,12 @@ export function shortConvCases(atoms: readonly DotAtom[]): readonly Case[] {
   const all = multipliers(atoms);
   const widths = [1, 2, 3, 4, 5].flatMap((width, i) => {
     const some = all.filter((_, index) => index % 3 === i % 3);
-    return some.flatMap((multiplier) => convolved(multiplier, { width, bias: width % 2 === 0, ring: width + 1, channels: [1, 16, 20][width % 3] ?? 16 }));
+    return some.flatMap((multiplier) =>
+      convolved(multiplier, { width, bias: width % 2 === 0, ring: width + 1, channels: [1, 16, 20][width % 3] ?? 16 }),
+    );
   });
-  const usual = all.flatMap((multiplier) => convolved(multiplier, { width: 3, bias: multiplier.rowsPerTile === 2, ring: 67, channels: 17 }));
+  const usual = all.flatMap((multiplier) =>
+    convolved(multiplier, { width: 3, bias: multiplier.rowsPerTile === 2, ring: 67, channels: 17 }),
+  );
   return [...widths, ...usual];
 }
-

@@ -41,7 +41,10 @@ function quantizedOutput(rows: number, width: number): Arguments {
 export function quantizeCases(): readonly Case[] {
   return eachWidth((width, { rows, flavour }) => {
     const stride = width + 5;
-    return { kernel: quantize({ width, stride }), args: { x: activationsOf(flavour, rows * stride), ...quantizedOutput(rows, width), rows } };
+    return {
+      kernel: quantize({ width, stride }),
+      args: { x: activationsOf(flavour, rows * stride), ...quantizedOutput(rows, width), rows },
+    };
   });
 }
 
@@ -71,7 +74,10 @@ function elementwiseCases(combination: "add" | "swiglu"): readonly Case[] {
     const [strides, outputStride] = [[width, width + 3], width + 1] as const;
     const [a, b] = strides.map((stride) => activationsOf(flavour, rows * stride));
     if (!a || !b) throw new Error("two operands");
-    return { kernel: elementwise({ combination, width, strides, outputStride }), args: { a, b, out: unwritten(rows * outputStride), rows } };
+    return {
+      kernel: elementwise({ combination, width, strides, outputStride }),
+      args: { a, b, out: unwritten(rows * outputStride), rows },
+    };
   });
 }
 
