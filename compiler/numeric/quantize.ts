@@ -1,7 +1,5 @@
-/**
- * Group quantisation: activations to signed 8 bits, weights to unsigned 4 bits. Groups are 32 consecutive elements of a row.
- */
-import { bitsOfF32, f32OfBits, f16Max, f16MinNormal, f16ToF32, f32ToF16, roundHalfEven } from "./half.ts";
+/** Activations in groups: signed 8 bits, 32 consecutive elements of a row sharing one scale. Weights are in weight-groups. */
+import { roundHalfEven } from "./half.ts";
 
 const f = Math.fround;
 
@@ -63,97 +61,4 @@ export function quantizeGroup(values: Float32Array, q: Int8Array): { scale: numb
     sum += rounded;
   });
   return { scale: f(largest / 127), sum };
-}
-
-/** Rows of unsigned 4-bit groups: w = scale * (u - 8), then times 2^-exponent. */
-export interface Q4Weights {
-  readonly rows: number;
-  /** The row's length padded to whole blocks; padding is u = 8. */
-  readonly columns: number;
-  /** One 4-bit value a byte: [rows, columns]. */
-  readonly u: Uint8Array;
-  /** [rows, columns / 32]; every scale is a normal f16 when `format` is "f16". */
-  readonly scales: Float32Array;
-  readonly format: ScaleFormat;
-  /** All scales were multiplied by 2^exponent, so that none is a subnormal f16; the epilogue undoes it. */
-  readonly exponent: number;
-}
-
-export type ScaleFormat = "f16" | "f32";
-
-/** How a tensor's scales are stored: what `scaleStorage` found from their smallest and largest magnitude. */
-export interface ScaleStorage {
-  readonly format: ScaleFormat;
-  readonly exponent: number;
-}
-
-/**
- * Picks the storage of a tensor's scales from the smallest and largest magnitude among those that are not zero: as they are, else
- * moved by one power of two into f16's normal range, else f32. `smallest` is Infinity where all are zero.
- */
-export function scaleStorage(smallest: number, largest: number): ScaleStorage {
-  if (smallest === Infinity || (smallest >= f16MinNormal && largest <= f16Max)) return { format: "f16", exponent: 0 };
-  // The smallest move that brings the far end into range leaves most room at the other.
-  const lift = -14 - binaryExponent(smallest);
-  const drop = 15 - binaryExponent(largest);
-  const exponent = smallest < f16MinNormal ? lift : largest * 2 ** drop <= f16Max ? drop : drop - 1;
-  const fits = smallest * 2 ** exponent >= f16MinNormal && largest * 2 ** exponent <= f16Max;
-  return fits ? { format: "f16", exponent } : { format: "f32", exponent: 0 };
-}
-
-/** Floor of the base-2 logarithm of a normal binary32. */
-function binaryExponent(x: number): number {
-  return ((bitsOfF32(x) >>> 23) & 255) - 127;
-}
-
-/** Groups of weights below this magnitude count as zero: the reciprocal of their scale would leave binary32. */
-const smallestWeight = 2 ** -120;
-
-/** q4_0's scale of one group, not rounded: the value of largest magnitude (the first of equals) becomes -8. */
-export function q4GroupScale(values: Float32Array): number {
-  let extreme = 0;
-  for (const value of values) if (Math.abs(value) > Math.abs(extreme)) extreme = value;
-  return Math.abs(extreme) < smallestWeight ? 0 : f(extreme / -8);
-}
-
-/**
- * A scale as stored: 11 significant bits, whatever the format, so that the format never decides a product's bits. A zero scale is
- * stored as the smallest normal f16 (all its u are 8).
- */
-export function storedScale(scale: number, { format, exponent }: ScaleStorage): number {
-  if (scale === 0) return f16MinNormal;
-  if (format === "f16") return f16ToF32(f32ToF16(f(scale * 2 ** exponent)));
-  const bits = bitsOfF32(scale);
-  return f32OfBits((bits + 0xfff + ((bits >>> 13) & 1)) & ~0x1fff);
-}
-
-/** q4_0's values of one group under its unrounded scale (ggml's rule): u = min(15, trunc(w / d + 8.5)). */
-export function q4GroupValues(values: Float32Array, scale: number, u: Uint8Array): void {
-  const inverse = scale === 0 ? 0 : f(1 / scale);
-  values.forEach((value, i) => {
-    u[i] = Math.min(15, Math.trunc(f(f(value * inverse) + 8.5)));
-  });
-}
-
-/** Quantises `rows` rows of `width` finite weights to q4_0. */
-export function quantizeQ4(w: Float32Array, rows: number, width: number): Q4Weights {
-  const columns = roundUp(width, blockSize);
-  const groups = columns / groupSize;
-  const exact = new Float32Array(rows * groups);
-  const u = new Uint8Array(rows * columns).fill(8);
-  let smallest = Infinity;
-  let largest = 0;
-  for (let row = 0; row < rows; row++) {
-    for (let start = 0; start < width; start += groupSize) {
-      const values = w.subarray(row * width + start, row * width + Math.min(start + groupSize, width));
-      const scale = q4GroupScale(values);
-      exact[row * groups + start / groupSize] = scale;
-      q4GroupValues(values, scale, u.subarray(row * columns + start));
-      if (scale === 0) continue;
-      smallest = Math.min(smallest, Math.abs(scale));
-      largest = Math.max(largest, Math.abs(scale));
-    }
-  }
-  const storage = scaleStorage(smallest, largest);
-  return { rows, columns, u, scales: exact.map((scale) => storedScale(scale, storage)), ...storage };
 }
