@@ -48,7 +48,8 @@ function isCall(value: unknown): value is Call {
 function readBandwidth(target: Target): number {
   const read = instantiate(target, streamRead(), streamedBytes + streamStepBytes);
   const steps = streamedBytes / streamStepBytes;
-  const run = (): number => secondsOf(() => {
+  const run = (): number =>
+    secondsOf(() => {
       read(0, streamedBytes, steps);
     });
   // The engine's optimising compiler steps in after the first run.
@@ -60,7 +61,8 @@ const rateSteps = 1 << 20;
 
 function rateOf(target: Target, { kernel, macsPerStep }: RateKernel): number {
   const multiply = instantiate(target, kernel, target.memory.page);
-  const run = (): number => secondsOf(() => {
+  const run = (): number =>
+    secondsOf(() => {
       multiply(0, target.memory.page / 2, rateSteps);
     });
   warmUp(run);

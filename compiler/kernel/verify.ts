@@ -1,6 +1,7 @@
 /**
  * Checks a kernel in full, as if nothing were known of who made it: single assignment and scope, the operations' own rules on types,
- * constants, variables, memory access and names. What passes here, the interpreter and every target may take without asking.
+ * constants, variables, memory access and names. What passes here the interpreter takes without asking; a target may still refuse shapes
+ * that its registers cannot hold (WebAssembly: shuffles of more than two parts, loads of an odd number of bytes), as an internal error.
  */
 import { InternalError, LfmcError } from "../errors.ts";
 import {

@@ -26,7 +26,7 @@ const memoryBytes = 4096;
 /** Numbers as an element holds them: no NaN, whose bits the numeric contract leaves open, and for 4 bytes not the bits of one. */
 function numbers(element: Element): fc.Arbitrary<number> {
   const edges = [0, -0, 1, -1, 0.5, -1.5, 2.5, 2 ** -149, 2 ** -126, 16777216, 2147483520, -2147483648, Infinity, -Infinity];
-  const floats = fc.oneof(fc.float({ noNaN: true }), fc.constantFrom(...edges));
+  const floats = fc.oneof(fc.float({ noNaN: true }), fc.constantFrom(...edges), fc.constantFrom(0, -0));
   if (element === "f32") return floats;
   const bits = 8 * bytesOfElement(element);
   const any = fc.integer({ min: -(2 ** (bits - 1)), max: 2 ** (bits - 1) - 1 });

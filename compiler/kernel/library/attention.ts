@@ -10,6 +10,7 @@ import type { Kernel, Value, Variable } from "../ir.ts";
 import { exponential } from "./functions.ts";
 import { cacheName, keyBytes, kvFormats, valueColumns, type KvCacheSpec } from "./kv-cache.ts";
 import { chunkBytes, f32Bytes, f32x16, foldLanes, i32x16, laneCount, largestLane } from "./lanes.ts";
+import { numberName } from "./names.ts";
 import { rowFields } from "./rows.ts";
 
 export interface AttentionSpec extends KvCacheSpec {
@@ -31,7 +32,7 @@ const panelsPerBlock = blockSize / laneCount;
 export function attention(spec: AttentionSpec): Kernel {
   const { heads, kvHeads, headSize, window, queryStride, outputStride } = spec;
   const windowName = window === null ? "" : `_w${window}`;
-  const name = `attention_${heads}h_${cacheName(spec)}${windowName}_s${queryStride}_s${outputStride}`;
+  const name = `attention_${heads}h_${cacheName(spec)}${windowName}_s${queryStride}_s${outputStride}_x${numberName(spec.scale)}`;
   return recordKernel(name, `${heads} query heads over ${kvHeads} cached heads of ${headSize}`, (b) => {
     const queries = b.pointer("queries", "read", `queries [rows, ${heads}, ${headSize}] f32, rows ${queryStride} apart`);
     const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");

@@ -18,7 +18,7 @@ import { rowFields } from "./rows.ts";
 import { internal } from "../../errors.ts";
 
 export function embedding({ layout, stride }: { readonly layout: PanelLayout; readonly stride: number }): Kernel {
-  const name = `embedding_${encodingName(layout.encoding)}_${layout.columns}_s${stride}`;
+  const name = `embedding_${encodingName(layout.encoding)}_${layout.rows}x${layout.columns}_s${stride}`;
   return recordKernel(name, `rows of a ${layout.rows} x ${layout.columns} table`, (b) => {
     const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
     const table = b.pointer("table", "read", `${encodingName(layout.encoding)} panels of [${layout.rows}, ${layout.columns}]`);

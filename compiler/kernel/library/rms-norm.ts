@@ -6,6 +6,7 @@ import { recordKernel, type KernelBuilder } from "../builder.ts";
 import type { Kernel, Value } from "../ir.ts";
 import { activationParameters } from "./gemm.ts";
 import { f32Bytes, f32Offset, f32x16, foldLanes, forChunks, laneCount } from "./lanes.ts";
+import { numberName } from "./names.ts";
 import { quantizeRow, quantizedRow } from "./quantize.ts";
 
 export interface RmsNormSpec {
@@ -22,7 +23,7 @@ export interface RmsNormSpec {
 export function rmsNorm(spec: RmsNormSpec): Kernel {
   const { width, runs, inputStride, outputStride } = spec;
   return recordKernel(
-    `rms_norm_${runs}x${width}_s${inputStride}_s${outputStride}_e${epsilonName(spec)}`,
+    `rms_norm_${runs}x${width}_s${inputStride}_s${outputStride}_e${numberName(spec.epsilon)}`,
     `RMS norm of ${runs} runs of ${width} a row`,
     (b) => {
       const x = b.pointer("x", "read", `x [rows, ${runs}, ${width}] f32, rows ${inputStride} apart`);
@@ -49,7 +50,7 @@ export function rmsNorm(spec: RmsNormSpec): Kernel {
 export function rmsNormQuantize(spec: Omit<RmsNormSpec, "runs" | "outputStride">): Kernel {
   const { width, inputStride } = spec;
   return recordKernel(
-    `rms_norm_quantize_${width}_s${inputStride}_e${epsilonName(spec)}`,
+    `rms_norm_quantize_${width}_s${inputStride}_e${numberName(spec.epsilon)}`,
     `RMS norm of rows of ${width}, to 8-bit groups`,
     (b) => {
       const x = b.pointer("x", "read", `x [rows, ${width}] f32, rows ${inputStride} apart`);
@@ -77,9 +78,4 @@ function inverseRms(b: KernelBuilder, input: Value, { width, epsilon }: Pick<Rms
   });
   const mean = b.div(foldLanes(b, b.read(lanes)), width);
   return b.div(b.float(1), b.sqrt(b.add(mean, epsilon)));
-}
-
-/** `1e_5`: legal in a kernel's name. */
-function epsilonName({ epsilon }: Pick<RmsNormSpec, "epsilon">): string {
-  return epsilon.toExponential().replace(/[^0-9e]+/g, "_");
 }
