@@ -5,9 +5,9 @@ import { panelRows } from "./kernel/library/panels.ts";
 import { roundUp } from "./numeric/quantize.ts";
 
 /** Formats of `--quant` that this version packs. */
-export const quantFormats = ["q4_0", "f32"] as const;
+export const quantFormats = ["q4_0", "q8_0", "f16", "bf16", "f32"] as const;
 export type Quant = (typeof quantFormats)[number];
-export const kvFormatNames = ["f32", "f16"] as const;
+export const kvFormatNames = ["f32", "f16", "q8_0"] as const;
 export type Kv = (typeof kvFormatNames)[number];
 export const emitStages = ["graph", "kernels", "plan", "wat"] as const;
 export type EmitStage = (typeof emitStages)[number];

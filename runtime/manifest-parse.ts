@@ -11,8 +11,10 @@ import {
   type PackedTensor,
   type Quantization,
   type Region,
+  type Ring,
   type SamplingDefaults,
   type SpecialTokens,
+  type StateMap,
   type Variant,
   type WeightPart,
   manifestFormat,
@@ -75,17 +77,30 @@ function parseLimits(at: Reader): Limits {
 }
 
 function parseMemory(at: Reader): MemoryMap {
-  const state = at.object("state");
   const logits = at.object("logits");
   return {
     bytes: at.positive("bytes"),
     pages: at.positive("pages"),
     weights: parseRegion(at.object("weights")),
-    state: { ...parseRegion(state), slotBytes: state.integer("slotBytes") },
+    state: parseState(at.object("state")),
     rows: parseRegion(at.object("rows")),
     logits: { ...parseRegion(logits), strideBytes: logits.positive("strideBytes") },
     scratch: parseRegion(at.object("scratch")),
   };
+}
+
+function parseState(at: Reader): StateMap {
+  const checkpoints = at.object("checkpoints");
+  return {
+    ...parseRegion(at),
+    slotBytes: at.integer("slotBytes"),
+    rings: at.array("rings").map(parseRing),
+    checkpoints: { ...parseRegion(checkpoints), interval: checkpoints.positive("interval") },
+  };
+}
+
+function parseRing(at: Reader): Ring {
+  return { offset: at.integer("offset"), rows: at.positive("rows"), rowBytes: at.positive("rowBytes"), reads: at.positive("reads") };
 }
 
 function parseRegion(at: Reader): Region {
@@ -124,7 +139,7 @@ function parseQuantization(at: Reader): Quantization {
   return {
     weights: at.string("weights"),
     activations: at.oneOf("activations", ["q8", "f32"]),
-    kv: at.oneOf("kv", ["f32", "f16"]),
+    kv: at.oneOf("kv", ["f32", "f16", "q8_0"]),
   };
 }
 
@@ -155,6 +170,7 @@ function checkWhole(root: Reader, { memory, limits, model, weights, variants, to
   if (memory.pages > maximumPages) root.fail("memory.pages", `is above ${maximumPages}, the most that a 32-bit memory has`);
   if (memory.bytes !== memory.pages * pageBytes) root.fail("memory.bytes", `is not ${memory.pages} pages of 64 KiB`);
   checkRegions(root, memory);
+  checkState(root, memory.state, limits);
   if (memory.state.bytes < limits.sessions * memory.state.slotBytes) root.fail("memory.state", "does not hold limits.sessions slots");
   if (memory.rows.bytes < limits.prefillChunk * rowBytes) root.fail("memory.rows", "does not hold limits.prefillChunk rows");
   const { bytes, strideBytes } = memory.logits;
@@ -174,12 +190,27 @@ function checkWhole(root: Reader, { memory, limits, model, weights, variants, to
 
 function checkRegions(root: Reader, memory: MemoryMap): void {
   const names = ["weights", "state", "rows", "logits", "scratch"] as const;
-  const regions = names.map((name) => ({ name, ...memory[name] })).toSorted((a, b) => a.offset - b.offset || a.bytes - b.bytes);
+  const regions = names.map((name) => ({ name: `memory.${name}`, ...memory[name] }));
+  checkApart(root, regions, memory.bytes, "the memory");
+}
+
+/** A slot's rings hold what a rewind and a step read, and its checkpoints all that the context has room for. */
+function checkState(root: Reader, { slotBytes, rings, checkpoints }: StateMap, limits: Limits): void {
+  for (const [i, { rows, reads }] of rings.entries())
+    if (rows < limits.rewind + reads) root.fail(`memory.state.rings[${i}]`, "is shorter than limits.rewind and what a step reads");
+  const checkpointBytes = rings.reduce((sum, { reads, rowBytes }) => sum + reads * rowBytes, 0);
+  const count = Math.floor((limits.context - 1) / checkpoints.interval);
+  if (checkpoints.bytes < count * checkpointBytes) root.fail("memory.state.checkpoints", `does not hold ${count} checkpoints`);
+  const ringRegions = rings.map(({ offset, rows, rowBytes }, i) => ({ name: `memory.state.rings[${i}]`, offset, bytes: rows * rowBytes }));
+  checkApart(root, [...ringRegions, { name: "memory.state.checkpoints", ...checkpoints }], slotBytes, "a slot");
+}
+
+function checkApart(root: Reader, regions: readonly (Region & { readonly name: string })[], size: number, whole: string): void {
   let end = 0;
-  for (const { name, offset, bytes } of regions) {
-    if (offset % 4 !== 0) root.fail(`memory.${name}.offset`, "is not a multiple of 4");
-    if (offset + bytes > memory.bytes) root.fail(`memory.${name}`, "leads outside the memory");
-    if (bytes > 0 && offset < end) root.fail(`memory.${name}`, "overlaps another region");
+  for (const { name, offset, bytes } of regions.toSorted((a, b) => a.offset - b.offset || a.bytes - b.bytes)) {
+    if (offset % 4 !== 0) root.fail(`${name}.offset`, "is not a multiple of 4");
+    if (offset + bytes > size) root.fail(name, `leads outside ${whole}`);
+    if (bytes > 0 && offset < end) root.fail(name, "overlaps another region");
     end = Math.max(end, offset + bytes);
   }
 }

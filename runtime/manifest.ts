@@ -55,8 +55,7 @@ export interface MemoryMap {
   readonly bytes: number;
   readonly pages: number;
   readonly weights: Region;
-  /** Session slots, one after the other: slot s starts at offset + s * slotBytes. */
-  readonly state: Region & { readonly slotBytes: number };
+  readonly state: StateMap;
   /** Rows of a call, 16 bytes each: token, slot, position, wantsLogits (0 or 1), as little-endian i32. */
   readonly rows: Region;
   /** f32 logits of the rows that want them, in rising order; row r starts at offset + r * strideBytes. */
@@ -67,6 +66,30 @@ export interface MemoryMap {
 export interface Region {
   readonly offset: number;
   readonly bytes: number;
+}
+
+/** Session slots, one after the other: slot s starts at offset + s * slotBytes. Offsets inside it are from a slot's start. */
+export interface StateMap extends Region {
+  readonly slotBytes: number;
+  /** What a step overwrites as it goes: the short convolutions' recent rows. The rest of a slot, the KV cache, keeps every position. */
+  readonly rings: readonly Ring[];
+  readonly checkpoints: Checkpoints;
+}
+
+/** A convolution's recent rows: that of position p is row p mod rows. A step at p reads the `reads` rows before its own. */
+export interface Ring {
+  readonly offset: number;
+  readonly rows: number;
+  readonly rowBytes: number;
+  readonly reads: number;
+}
+
+/**
+ * Room for copies of the rings' rows before every `interval`th position: checkpoint k (from 1) holds, ring by ring, the `reads` rows
+ * before position k * interval, oldest first. The runtime writes them, and rewinds to them.
+ */
+export interface Checkpoints extends Region {
+  readonly interval: number;
 }
 
 /** A module imports its memory as `env.memory` and exports `forward(rowCount: i32, logitCount: i32)`. */
@@ -99,7 +122,7 @@ export interface PackedTensor {
 export interface Quantization {
   readonly weights: string;
   readonly activations: "q8" | "f32";
-  readonly kv: "f32" | "f16";
+  readonly kv: "f32" | "f16" | "q8_0";
 }
 
 /** From `generation_config.json`; what a call leaves out falls back to these. */

@@ -154,7 +154,10 @@ export class Session {
     }
   }
 
-  /** Drops the tokens from `position` on, exactly; throws `run/context` further back than `limits.rewind` positions, unless to 0. */
+  /**
+   * Drops the tokens from `position` on, exactly. Free within `limits.rewind` positions of the furthest evaluated one, and to 0; further
+   * back, the next call evaluates the tokens since the nearest checkpoint again. Throws `run/input` for no such position.
+   */
   rewind(position: number): void {
     this.#assertFree();
     this.#timeline.rewind(position);

@@ -10,7 +10,7 @@ import type { TimelineState } from "./timeline.ts";
 
 const magic = 0x534d464c; // "LFMS"
 const version = 1;
-/** magic, version, 8 words of hash, token count, evaluated, highest, state bytes. */
+/** magic, version, 8 words of hash, token count, evaluated, earliest, state bytes. */
 const headerBytes = 14 * 4;
 
 /** A snapshot's bytes: headerBytes + 4 a token + the slot's block + 4. */
@@ -23,7 +23,7 @@ export function encodeSnapshot(manifest: Manifest, state: TimelineState, block: 
     ...hashWords(manifest),
     state.tokens.length,
     state.evaluated,
-    state.highest,
+    state.earliest,
     block.length,
     ...state.tokens,
   ];
@@ -53,7 +53,7 @@ export function decodeSnapshot(manifest: Manifest, bytes: Uint8Array): { readonl
   const blockStart = headerBytes + tokenCount * 4;
   if (word(13) !== manifest.memory.state.slotBytes || bytes.length !== blockStart + word(13) + 4) throw invalid("has the wrong length");
   const tokens = Array.from({ length: tokenCount }, (_, i) => word(14 + i));
-  return { state: { tokens, evaluated: word(11), highest: word(12) }, block: bytes.subarray(blockStart, -4) };
+  return { state: { tokens, evaluated: word(11), earliest: word(12) }, block: bytes.subarray(blockStart, -4) };
 }
 
 function hashWords(manifest: Manifest): readonly number[] {

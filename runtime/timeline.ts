@@ -2,9 +2,11 @@
  * A session's past: its tokens and how many of them the slot's state has seen. Tokens are appended at once and evaluated when
  * somebody needs them, so a sampled token costs nothing until the next one is wanted.
  *
- * Invariant: the slot's state is exactly that of `tokens[0 .. evaluated)`, and can be taken back to any length of at least
- * `highest - limits.rewind`, because the convolution rings hold that many rows more than a step reads; or to 0, by clearing it.
+ * Invariant: the slot's state is exactly that of `tokens[0 .. evaluated)`. Its rings hold `limits.rewind` rows more than a step reads, so it
+ * can be taken back to any length of at least `earliest` by counting alone. Further back the rings start from a checkpoint, and the tokens
+ * between it and the length wanted become pending again; the KV cache keeps every position and needs nothing.
  */
+import { keepCheckpoint, nextCheckpoint, resumeCheckpoint } from "./checkpoints.ts";
 import { type RowRunner, checkToken } from "./engine.ts";
 import { LfmcError } from "./errors.ts";
 import type { Manifest } from "./manifest.ts";
@@ -12,8 +14,8 @@ import type { Manifest } from "./manifest.ts";
 export interface TimelineState {
   readonly tokens: readonly number[];
   readonly evaluated: number;
-  /** The longest `evaluated` since the state was clear. */
-  readonly highest: number;
+  /** The shortest length that the rings reach back to. */
+  readonly earliest: number;
 }
 
 /** Which of the evaluated tokens want logits. */
@@ -25,7 +27,7 @@ export class Timeline {
   readonly #runner: RowRunner;
   readonly #tokens: number[] = [];
   #evaluated = 0;
-  #highest = 0;
+  #earliest = 0;
   #forwardPasses = 0;
 
   /** Takes over the slot and clears its state. */
@@ -66,12 +68,16 @@ export class Timeline {
   }
 
   /**
-   * Evaluates the next at most `chunk` pending tokens in one forward call, fewer where a limit asks for it. Returns the logits of
-   * the tokens that want them: with "last" only the very last token of the session, so a call in the middle returns none.
+   * Evaluates the next at most `chunk` pending tokens in one forward call, fewer where a limit or a checkpoint asks for it. Returns the
+   * logits of the tokens that want them: with "last" only the very last token of the session, so a call in the middle returns none.
    */
   step(chunk: number, wish: LogitWish): readonly Float32Array[] {
-    const { prefillChunk, logitRows } = this.#manifest.limits;
-    const count = Math.min(this.pending, chunk, prefillChunk, wish === "all" ? logitRows : prefillChunk);
+    const { prefillChunk, logitRows, rewind } = this.#manifest.limits;
+    const { state } = this.#manifest.memory;
+    const checkpoint = nextCheckpoint(state, this.#evaluated);
+    // Beyond it by more than that, the rings would no longer hold the rows that the checkpoint keeps.
+    const reach = checkpoint + rewind - this.#evaluated;
+    const count = Math.min(this.pending, chunk, prefillChunk, reach, wish === "all" ? logitRows : prefillChunk);
     if (count < 1) return [];
     const last = this.#tokens.length - 1;
     const rows = this.#tokens.slice(this.#evaluated, this.#evaluated + count).map((token, i) => {
@@ -81,22 +87,25 @@ export class Timeline {
     const logits = this.#runner.forward(rows);
     this.#forwardPasses++;
     this.#evaluated += count;
-    this.#highest = Math.max(this.#highest, this.#evaluated);
+    this.#earliest = Math.max(this.#earliest, this.#evaluated - rewind);
+    for (let at = checkpoint; at <= this.#evaluated; at = nextCheckpoint(state, at)) keepCheckpoint(this.#runner.slotBytes(this.slot), state, at);
     return logits;
   }
 
-  /** Drops the tokens from `length` on; throws `run/input` for no such length, `run/context` where the rings do not reach back. */
+  /**
+   * Drops the tokens from `length` on; throws `run/input` for no such length. Where the rings do not reach back, fewer tokens than the
+   * checkpoints' interval become pending again.
+   */
   rewind(length: number): void {
     if (!Number.isInteger(length) || length < 0 || length > this.#tokens.length) {
-      throw new LfmcError("run/input", `${length} is not a position from 0 to ${this.#tokens.length}`, { subject: "rewind" });
-    }
-    const reach = this.#highest - this.#manifest.limits.rewind;
-    if (length === 0) this.#clear();
-    else if (length < this.#evaluated && length < reach) {
-      throw new LfmcError("run/context", `position ${length} is out of reach, the earliest is ${reach}`, {
+      throw new LfmcError("run/input", `${length} is not a position from 0 to ${this.#tokens.length}`, {
         subject: "rewind",
-        hint: "Rewind to 0 and evaluate the first tokens again, or save the session earlier and restore it.",
+        hint: "Give the number of tokens to keep.",
       });
+    }
+    if (length === 0) this.#clear();
+    else if (length < this.#evaluated && length < this.#earliest) {
+      this.#earliest = this.#evaluated = resumeCheckpoint(this.#runner.slotBytes(this.slot), this.#manifest.memory.state, length);
     }
     this.#tokens.length = length;
     this.#evaluated = Math.min(this.#evaluated, length);
@@ -113,22 +122,26 @@ export class Timeline {
   /** What `load` takes back, with the bytes of the slot. */
   snapshot(): TimelineState & { readonly block: Uint8Array } {
     const block = this.#runner.slotBytes(this.slot);
-    return { tokens: [...this.#tokens], evaluated: this.#evaluated, highest: this.#highest, block };
+    return { tokens: [...this.#tokens], evaluated: this.#evaluated, earliest: this.#earliest, block };
   }
 
   /** Replaces everything by a snapshot of the same model; throws `artefact/mismatch` where it cannot be one, and then changes nothing. */
-  load({ tokens, evaluated, highest }: TimelineState, block: Uint8Array): void {
+  load({ tokens, evaluated, earliest }: TimelineState, block: Uint8Array): void {
     const target = this.#runner.slotBytes(this.slot);
     const { model, limits } = this.#manifest;
-    const counts = evaluated <= tokens.length && evaluated <= highest && highest <= limits.context && tokens.length <= limits.context;
-    if (!counts || block.length !== target.length || tokens.some((token) => token >= model.vocabSize)) {
-      throw new LfmcError("artefact/mismatch", "does not fit this model's session slots", { subject: "session" });
+    const counts = tokens.length <= limits.context && evaluated <= tokens.length && earliest <= evaluated;
+    const reached = earliest >= evaluated - limits.rewind;
+    if (!counts || !reached || block.length !== target.length || tokens.some((token) => token >= model.vocabSize)) {
+      throw new LfmcError("artefact/mismatch", "does not fit this model's session slots", {
+        subject: "session",
+        hint: "Restore a session that this artefact saved.",
+      });
     }
     target.set(block);
     this.#tokens.length = 0;
     this.append(tokens);
     this.#evaluated = evaluated;
-    this.#highest = highest;
+    this.#earliest = earliest;
   }
 
   /** Kernels read rows before position 0 as what the memory holds there: zeros. */
@@ -136,6 +149,6 @@ export class Timeline {
     this.#runner.slotBytes(this.slot).fill(0);
     this.#tokens.length = 0;
     this.#evaluated = 0;
-    this.#highest = 0;
+    this.#earliest = 0;
   }
 }

@@ -3,13 +3,14 @@
  * scales and the epilogue; an atom says how its instructions multiply one group of 32 for a few rows of a panel. The accumulator
  * belongs to the atom, because targets differ in its form: fixed WASM SIMD keeps pair sums and folds them once a group.
  */
+import type { GroupFormatName } from "../numeric/weight-groups.ts";
 import type { KernelBuilder } from "./builder.ts";
 import type { Value } from "./ir.ts";
 
 /** Values of an atom's own making. */
 export type Registers = readonly Value[];
 
-/** Where a group's nibbles start: pointer + index + offset (bytes). */
+/** Where the operands of a step start: pointer + index + offset (bytes). */
 export interface Place {
   readonly pointer: Value;
   readonly index: Value;
@@ -33,8 +34,8 @@ export interface DotAtom {
   readonly rowsPerTile: readonly number[];
   /** The 8-bit activations of one row for one step: `k` bytes at the place. */
   loadActivations(b: KernelBuilder, place: Place): Registers;
-  /** The nibbles of `n` rows for one step: 4-bit panel bytes at the place, k-group 2j in the low nibble, 2j+1 in the high. */
-  loadWeights(b: KernelBuilder, place: Place): Registers;
+  /** The values u of `n` rows for one step, from the place in a panel of each format (library/panels); the registers that `step` takes. */
+  readonly loadWeights: Readonly<Record<GroupFormatName, (b: KernelBuilder, place: Place) => Registers>>;
   /** A zero accumulator. */
   init(b: KernelBuilder): Registers;
   /** accumulator + weights * activations. */

@@ -7,6 +7,7 @@ import type { Constant, Graph, Node, TensorSlice, ValueName } from "../graph/typ
 import { layoutBytes, panelRows, type PanelEncoding, type PanelLayout } from "../kernel/library/panels.ts";
 import { roundUp } from "../numeric/quantize.ts";
 import { ropeStride } from "../numeric/rope.ts";
+import { groupFormatNamed } from "../numeric/weight-groups.ts";
 
 /** The form of one packed constant. Vectors and taps are f32, each stream padded to whole panels with zeros. */
 export type PackedForm =
@@ -102,21 +103,23 @@ function packConstant({ name, type, sources }: Constant, role: Role): PackedCons
 function formOf(name: ValueName, encoding: string, shape: readonly number[], role: Role): PackedForm {
   const [rows = 1, columns = 1] = shape;
   switch (role.kind) {
-    case "matrix": {
-      if (encoding !== "f32" && encoding !== "q4_0") {
-        throw new LfmcError("plan/unsupported", `no kernel for ${encoding} weights in this version`, {
-          subject: name,
-          hint: "use q4_0 or f32",
-        });
-      }
-      const panel: PanelEncoding = encoding === "f32" ? { weights: encoding } : { weights: encoding, scales: "f16" };
-      return { kind: "panels", layout: { encoding: panel, streams: role.streams, rows: rows / role.streams, columns } };
-    }
+    case "matrix":
+      return {
+        kind: "panels",
+        layout: { encoding: panelEncoding(name, encoding), streams: role.streams, rows: rows / role.streams, columns },
+      };
     case "vector":
       return { kind: "vector", streams: role.streams, length: rows / role.streams };
     case "taps":
       return { kind: "taps", width: columns, channels: rows };
   }
+}
+
+function panelEncoding(name: ValueName, encoding: string): PanelEncoding {
+  const format = groupFormatNamed(encoding);
+  if (format) return { weights: format.name, scales: "f16" };
+  if (encoding === "f32" || encoding === "f16" || encoding === "bf16") return { weights: encoding };
+  return internal(`${name} is a matrix of ${encoding}`);
 }
 
 function ropeConstant({ attributes }: Node, table: "low" | "high", context: number): PackedConstant {

@@ -4,21 +4,27 @@
  */
 import { internal } from "../errors.ts";
 import {
+  blockBytes,
+  columnBytes,
+  groupBytes,
+  groupOffsets,
   headerBytes,
+  isGrouped,
+  layoutBytes,
+  paddedColumns,
   panelBytes,
   panelCount,
   panelRows,
-  paddedColumns,
-  runLength,
-  groupBytes,
-  scaleRowBytes,
-  blockBytes,
   panelsStart,
-  layoutBytes,
+  runLength,
+  scaleRowBytes,
+  type FloatEncoding,
+  type GroupEncoding,
   type PanelLayout,
 } from "../kernel/library/panels.ts";
-import { f32ToF16 } from "../numeric/half.ts";
-import { blockSize, groupSize, q4GroupScale, q4GroupValues, roundUp, scaleStorage, storedScale } from "../numeric/quantize.ts";
+import { f32ToBf16, f32ToF16 } from "../numeric/half.ts";
+import { blockSize, groupSize, roundUp } from "../numeric/quantize.ts";
+import { groupFormats, ScaleRange, storedScale, type GroupFormat, type ScaleStorage } from "../numeric/weight-groups.ts";
 import { ropeTables } from "../numeric/rope.ts";
 import type { PackedConstant, PackedForm } from "./constants.ts";
 
@@ -37,7 +43,9 @@ const runElements = 1 << 20;
 export async function packConstant({ name, form, shape }: PackedConstant, read: RowReader): Promise<Packed> {
   switch (form.kind) {
     case "panels":
-      return form.layout.encoding.weights === "f32" ? await packFloats(form.layout, read) : await packGroups(form.layout, read);
+      return isGrouped(form.layout.encoding)
+        ? await packGroups(form.layout, form.layout.encoding, read)
+        : await packFloats(form.layout, form.layout.encoding, read);
     case "vector": {
       // A vector's one axis is its last: it is a single row.
       const [values, length] = [await read(0, 1), roundUp(form.length, panelRows)];
@@ -59,7 +67,7 @@ export async function packConstant({ name, form, shape }: PackedConstant, read: 
   }
 }
 
-function bytesOf(values: Float32Array): Uint8Array {
+function bytesOf(values: Float32Array | Uint16Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
@@ -83,67 +91,96 @@ async function forRows(
   }
 }
 
-async function packFloats(layout: PanelLayout, read: RowReader): Promise<Packed> {
-  const packed = new Float32Array(layoutBytes(layout) / 4);
-  const panelElements = panelBytes(layout) / 4;
+/** How each float encoding writes one element. */
+const floatWriters: Readonly<
+  Record<FloatEncoding["weights"], (elements: number) => { readonly bytes: Uint8Array; readonly set: (at: number, value: number) => void }>
+> = {
+  f32: (elements) => {
+    const values = new Float32Array(elements);
+    return { bytes: bytesOf(values), set: (at, value) => void (values[at] = value) };
+  },
+  f16: (elements) => {
+    const values = new Uint16Array(elements);
+    return { bytes: bytesOf(values), set: (at, value) => void (values[at] = f32ToF16(value)) };
+  },
+  bf16: (elements) => {
+    const values = new Uint16Array(elements);
+    return { bytes: bytesOf(values), set: (at, value) => void (values[at] = f32ToBf16(value)) };
+  },
+};
+
+async function packFloats(layout: PanelLayout, encoding: FloatEncoding, read: RowReader): Promise<Packed> {
+  const elementBytes = columnBytes(encoding) / panelRows;
+  const { bytes, set } = floatWriters[encoding.weights](layoutBytes(layout) / elementBytes);
+  const panelElements = panelBytes(layout) / elementBytes;
   await forRows(layout, read, (row, panel, lane) => {
     const start = panel * panelElements + lane;
-    for (let k = 0; k < row.length; k++) packed[start + k * panelRows] = row[k] ?? 0;
+    for (let k = 0; k < row.length; k++) set(start + k * panelRows, row[k] ?? 0);
   });
-  return { form: { kind: "panels", layout }, bytes: bytesOf(packed) };
+  return { form: { kind: "panels", layout }, bytes };
 }
 
-/** Two zeros: both nibbles 8. */
-const zeroPair = 0x88;
-
-/** q4_0: quantises into nibbles laid as f16 scales want them; the exact scales are kept aside until their range is known. */
-async function packGroups(layout: PanelLayout, read: RowReader): Promise<Packed> {
+/** Quantises into values laid as the panels want them; the exact scales are kept aside until their range is known. */
+async function packGroups(layout: PanelLayout, { weights }: GroupEncoding, read: RowReader): Promise<Packed> {
+  const format = groupFormats[weights];
+  const bytesPerGroup = groupBytes({ weights });
   const groups = paddedColumns(layout) / groupSize;
   const panels = panelCount(layout) * layout.streams;
-  const nibbles = new Uint8Array(panels * groups * groupBytes).fill(zeroPair);
+  const values = new Uint8Array(panels * groups * bytesPerGroup).fill(format.bits === 4 ? format.offset * 17 : format.offset);
   const scales = new Float32Array(panels * groups * panelRows);
-  let smallest = Infinity;
-  let largest = 0;
+  const range = new ScaleRange();
   const u = new Uint8Array(groupSize);
   await forRows(layout, read, (row, panel, lane) => {
     for (let group = 0; group * groupSize < row.length; group++) {
-      const values = row.subarray(group * groupSize, (group + 1) * groupSize);
-      const scale = q4GroupScale(values);
-      u.fill(8);
-      q4GroupValues(values, scale, u);
-      writeNibbles(u, nibbles, (panel * groups + group) * groupBytes + lane * runLength);
+      const elements = row.subarray(group * groupSize, (group + 1) * groupSize);
+      const scale = format.scaleOf(elements);
+      u.fill(format.offset);
+      format.encode(elements, scale, u);
+      writeRuns(format, u, values, (panel * groups + group) * bytesPerGroup + lane * runLength);
       scales[(panel * groups + group) * panelRows + lane] = scale;
-      const magnitude = Math.abs(scale);
-      if (magnitude > largest) largest = magnitude;
-      if (magnitude > 0 && magnitude < smallest) smallest = magnitude;
+      range.add(scale);
     }
   });
-  const storage = scaleStorage(smallest, largest);
-  const final: PanelLayout = { ...layout, encoding: { weights: "q4_0", scales: storage.format } };
-  const packed = new Uint8Array(layoutBytes(final));
+  return assembleGroups({ ...layout, encoding: { weights, scales: range.storage().format } }, range.storage(), values, scales);
+}
+
+/** Values and scales, each in order of panels and groups, into the blocks of the packed matrix. */
+function assembleGroups(
+  layout: PanelLayout & { readonly encoding: GroupEncoding },
+  storage: ScaleStorage,
+  values: Uint8Array,
+  scales: Float32Array,
+): Packed {
+  const { encoding } = layout;
+  const packed = new Uint8Array(layoutBytes(layout));
   new DataView(packed.buffer, 0, headerBytes).setFloat32(0, 2 ** -storage.exponent, true);
-  for (let i = 0; i < panels * groups; i++) {
+  const bytesPerGroup = groupBytes(encoding);
+  const groups = paddedColumns(layout) / groupSize;
+  const groupsPerBlock = blockSize / groupSize;
+  for (let i = 0; i * bytesPerGroup < values.length; i++) {
+    const group = i % groups;
     const block =
-      panelsStart(final) + Math.floor(i / groups) * panelBytes(final) + Math.floor((i % groups) / 2) * blockBytes(storage.format);
-    const half = (i % groups) % 2;
-    writeScales(packed, block + half * scaleRowBytes(storage.format), scales.subarray(i * panelRows, (i + 1) * panelRows), storage);
-    const nibblesAt = block + (blockSize / groupSize) * scaleRowBytes(storage.format) + half * groupBytes;
-    packed.set(nibbles.subarray(i * groupBytes, (i + 1) * groupBytes), nibblesAt);
+      panelsStart(layout) + Math.floor(i / groups) * panelBytes(layout) + Math.floor(group / groupsPerBlock) * blockBytes(encoding);
+    const offsets = groupOffsets(encoding, group % groupsPerBlock);
+    writeScales(packed, block + offsets.scales, scales.subarray(i * panelRows, (i + 1) * panelRows), storage);
+    packed.set(values.subarray(i * bytesPerGroup, (i + 1) * bytesPerGroup), block + offsets.values);
   }
-  return { form: { kind: "panels", layout: final }, bytes: packed };
+  return { form: { kind: "panels", layout }, bytes: packed };
 }
 
-/** 32 values of one row into a group's bytes, from byte `at`: runs of four, even runs low and odd runs high. */
-function writeNibbles(u: Uint8Array, nibbles: Uint8Array, at: number): void {
-  for (let pair = 0; pair < groupSize / (2 * runLength); pair++) {
-    for (let c = 0; c < runLength; c++) {
-      const k = pair * 2 * runLength + c;
-      nibbles[at + pair * panelRows * runLength + c] = (u[k] ?? 8) | ((u[k + runLength] ?? 8) << 4);
-    }
+/** 32 values of one row into a group's bytes from byte `at`, in runs of four; with 4 bits, even runs are low nibbles and odd ones high. */
+function writeRuns({ bits }: GroupFormat, u: Uint8Array, values: Uint8Array, at: number): void {
+  const planes = 8 / bits;
+  for (let k = 0; k < groupSize; k++) {
+    const run = Math.floor(k / runLength);
+    const index = at + Math.floor(run / planes) * panelRows * runLength + (k % runLength);
+    const shift = bits * (run % planes);
+    const mask = (2 ** bits - 1) << shift;
+    values[index] = ((values[index] ?? 0) & ~mask) | ((u[k] ?? 0) << shift);
   }
 }
 
-function writeScales(packed: Uint8Array, at: number, scales: Float32Array, storage: ReturnType<typeof scaleStorage>): void {
+function writeScales(packed: Uint8Array, at: number, scales: Float32Array, storage: ScaleStorage): void {
   const view = new DataView(packed.buffer, at, scaleRowBytes(storage.format));
   scales.forEach((scale, lane) => {
     const stored = storedScale(scale, storage);

@@ -135,7 +135,7 @@ function scratchName({ label }: Draft, step: number): string {
 
 function layoutMemory(
   { weightBytes, limits }: PlanInput,
-  { slotBytes }: StateLayout,
+  { slotBytes, rings, checkpoints }: StateLayout,
   scratchBytes: number,
   placements: readonly Placement[],
   logits: { readonly bytes: number; readonly strideBytes: number },
@@ -148,7 +148,7 @@ function layoutMemory(
   };
   const rows = region(limits.prefillChunk * rowBytes);
   const logitsRegion = { ...region(logits.bytes), strideBytes: logits.strideBytes };
-  const state = { ...region(slotBytes * limits.sessions), slotBytes };
+  const state = { ...region(slotBytes * limits.sessions), slotBytes, rings, checkpoints };
   const weights = region(weightBytes);
   // Last: its size is all in which the variants of a target may differ.
   const scratch = region(scratchBytes);

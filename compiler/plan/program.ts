@@ -24,6 +24,19 @@ export interface Region {
   readonly bytes: number;
 }
 
+/** A convolution's recent rows: that of position p is row p mod rows; a step reads `reads` rows before its own. */
+export interface Ring {
+  readonly offset: number;
+  readonly rows: number;
+  readonly rowBytes: number;
+  readonly reads: number;
+}
+
+/** Room for the rings' `reads` rows before every `interval`th position. */
+export interface Checkpoints extends Region {
+  readonly interval: number;
+}
+
 /** A tenant of the scratch region, for reading the plan. */
 export interface Placement extends Region {
   readonly name: string;
@@ -37,7 +50,8 @@ export interface MemoryPlan {
   readonly bytes: number;
   readonly rows: Region;
   readonly weights: Region;
-  readonly state: Region & { readonly slotBytes: number };
+  /** Slots of a session's state. The places of rings and checkpoints are from a slot's start: `plan/state.ts`. */
+  readonly state: Region & { readonly slotBytes: number; readonly rings: readonly Ring[]; readonly checkpoints: Checkpoints };
   readonly scratch: Region;
   readonly logits: Region & { readonly strideBytes: number };
   /** Where each value of the forward pass lies. */

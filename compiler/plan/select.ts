@@ -95,17 +95,7 @@ function product(node: Node, context: SelectContext, epilogue: GemmSpec["epilogu
   const [x, matrix] = [input(node, 0), input(node, 1)];
   const layout = context.layoutOf(matrix);
   const isQuantized = context.typeOf(x).encoding === "q8";
-  if (isQuantized !== (layout.encoding.weights === "q4_0")) {
-    throw new LfmcError(
-      "plan/unsupported",
-      `no kernel for ${layout.encoding.weights} weights with ${context.typeOf(x).encoding} activations`,
-      {
-        subject: output(node),
-        hint: "leave --activations at its default",
-      },
-    );
-  }
-  const spec = cheapestTile(context, { layout, inputStride: isQuantized ? 0 : context.strideOf(x), epilogue });
+  const spec = cheapestTile(context, { layout, inputStride: isQuantized ? null : context.strideOf(x), epilogue });
   const activations = isQuantized ? quantized(x) : { x: value(x) };
   return draft(
     node,
@@ -116,12 +106,11 @@ function product(node: Node, context: SelectContext, epilogue: GemmSpec["epilogu
   );
 }
 
-/** Rows of a tile for f32 weights: sixteen accumulators of four lanes. */
+/** Rows of a tile for f32 activations: sixteen accumulators of four lanes. */
 const floatTiles = [4, 2, 1];
 
 function cheapestTile(context: SelectContext, spec: Omit<GemmSpec, "atom" | "rowsPerTile">): GemmSpec {
-  const usesAtom = spec.layout.encoding.weights === "q4_0";
-  const candidates = (usesAtom ? context.target.atoms : [null]).flatMap((atom) => {
+  const candidates = (spec.inputStride === null ? context.target.atoms : [null]).flatMap((atom) => {
     return (atom?.rowsPerTile ?? floatTiles)
       .filter((rowsPerTile) => rowsPerTile <= context.limits.prefillChunk)
       .map((rowsPerTile): GemmSpec => ({ ...spec, atom, rowsPerTile }));
@@ -137,7 +126,7 @@ function cheapestTile(context: SelectContext, spec: Omit<GemmSpec, "atom" | "row
  */
 export function tileCost(spec: GemmSpec, { vectorBytes }: TargetFacts): number {
   const columns = 256;
-  const sample = { ...spec, layout: { ...spec.layout, rows: panelRows, columns }, inputStride: columns };
+  const sample = { ...spec, layout: { ...spec.layout, rows: panelRows, columns }, inputStride: spec.inputStride === null ? null : columns };
   const { operations, loads } = countKernel(gemm(sample), { rows: spec.rowsPerTile }, { vectorBytes });
   return (operations + loads) / spec.rowsPerTile;
 }

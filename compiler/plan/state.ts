@@ -2,8 +2,10 @@
  * A session's state: one contiguous block at its slot, so that save, fork and restore are copies. It holds, layer by layer, the KV
  * cache of attention and the ring of recent gated rows of the short convolution.
  */
+import { internal } from "../errors.ts";
 import type { Graph, Node } from "../graph/types.ts";
-import { cachedPositions, keyBytes, valueBytes, type KvFormat } from "../kernel/library/kv-cache.ts";
+import { cacheBytes, cachedPositions, type KvCacheShape } from "../kernel/library/kv-cache.ts";
+import { kvFormats } from "../kernel/library/kv-formats.ts";
 import { panelRows } from "../kernel/library/panels.ts";
 import { roundUp } from "../numeric/quantize.ts";
 import { alignment } from "./lifetimes.ts";
@@ -26,12 +28,9 @@ export function ringRows(node: Node, rewind: number): number {
 }
 
 /** What a cache needs to know of its node. */
-export function cacheShape(
-  { attributes }: Node,
-  context: number,
-): { format: KvFormat["name"]; kvHeads: number; headSize: number; context: number } {
+export function cacheShape({ attributes }: Node, context: number): KvCacheShape {
   return {
-    format: attributes.kv === "f16" ? "f16" : "f32",
+    format: Object.values(kvFormats).find(({ name }) => name === attributes.kv)?.name ?? internal(`no cache format ${String(attributes.kv)}`),
     kvHeads: Number(attributes.kvHeads),
     headSize: Number(attributes.headSize),
     context: cachedPositions(context),
@@ -57,8 +56,7 @@ export function layoutState(
 
 function stateBytes(node: Node, { context, rewind }: { context: number; rewind: number }, channelsOf: (node: Node) => number): number {
   if (node.op === "attention") {
-    const shape = cacheShape(node, context);
-    return keyBytes(shape) + valueBytes(shape);
+    return cacheBytes(cacheShape(node, context));
   }
   if (node.op === "gated-short-conv") return ringRows(node, rewind) * roundUp(channelsOf(node), panelRows) * 4;
   return 0;

@@ -1,14 +1,14 @@
-/** The dot atoms of WebAssembly: how its instructions multiply a group of 8-bit activations with 4-bit weights. */
+/** The dot atoms of WebAssembly: how its instructions multiply a group of 8-bit activations with grouped weights. */
 import type { DotAtom } from "../../compiler/kernel/atom.ts";
 import { i32, vector } from "../../compiler/kernel/ir.ts";
+import { panelRows, runLength } from "../../compiler/kernel/library/panels.ts";
 
 const bytes = vector("i8", 16);
-const runBytes = 4;
 const evenLanes = [0, 2, 4, 6];
 const oddLanes = [1, 3, 5, 7];
 
 /**
- * Fixed SIMD: nibbles widened to 16 bits, `i32x4.dot_i16x8_s`. A row's four products of a run arrive as two pair sums, which stay
+ * Fixed SIMD: weights widened to 16 bits, `i32x4.dot_i16x8_s`. A row's four products of a run arrive as two pair sums, which stay
  * apart (in an i32x8 for four rows) until the group's end: folding once a group is twice as fast as folding every step.
  */
 export const simd128: DotAtom = {
@@ -19,14 +19,18 @@ export const simd128: DotAtom = {
   rowsPerTile: [4, 2, 1],
   // Runs 2j and 2j+1, each of four activations as 16-bit numbers, twice over (for two rows), in both halves (for four).
   loadActivations: (b, { pointer, index, offset }) =>
-    [0, runBytes].map((run) => {
+    [0, runLength].map((run) => {
       const splat = b.bitcast(b.loadSplat(vector("i32", 4), pointer, index, offset + run), bytes);
       const pair = b.op("widenS", [b.part(splat, 0, 8)]);
       return b.concat(pair, pair);
     }),
-  loadWeights: (b, { pointer, index, offset }) => {
-    const packed = b.load(bytes, pointer, index, offset);
-    return [b.op("widenU", [b.and(packed, 15)]), b.op("widenU", [b.shrU(packed, 4)])];
+  loadWeights: {
+    q4_0: (b, { pointer, index, offset }) => {
+      const packed = b.load(bytes, pointer, index, offset);
+      return [b.op("widenU", [b.and(packed, 15)]), b.op("widenU", [b.shrU(packed, 4)])];
+    },
+    q8_0: (b, { pointer, index, offset }) =>
+      [0, panelRows * runLength].map((run) => b.op("widenU", [b.load(bytes, pointer, index, offset + run)])),
   },
   // An empty accumulator is zero: the first products need no addition.
   init: () => [],

@@ -8,7 +8,8 @@ import { blockSize } from "../../numeric/quantize.ts";
 import { recordKernel, type KernelBuilder } from "../builder.ts";
 import type { Kernel, Value, Variable } from "../ir.ts";
 import { exponential } from "./functions.ts";
-import { cacheName, keyBytes, kvFormats, valueColumns, type KvCacheSpec } from "./kv-cache.ts";
+import { cacheName, headKeyBytes, headValueBytes, valuesStart, type KvCacheSpec } from "./kv-cache.ts";
+import { kvFormats, valueColumns } from "./kv-formats.ts";
 import { chunkBytes, f32Bytes, f32x16, foldLanes, i32x16, laneCount, largestLane } from "./lanes.ts";
 import { numberName } from "./names.ts";
 import { rowFields } from "./rows.ts";
@@ -24,7 +25,7 @@ export interface AttentionSpec extends KvCacheSpec {
 
 /** Scratch of one attention call: a block's 64 weights, then the running output of one head. */
 export function attentionScratchBytes(headSize: number): number {
-  return (blockSize + valueColumns({ headSize })) * f32Bytes;
+  return (blockSize + valueColumns(headSize)) * f32Bytes;
 }
 
 const panelsPerBlock = blockSize / laneCount;
@@ -37,7 +38,7 @@ export function attention(spec: AttentionSpec): Kernel {
     const queries = b.pointer("queries", "read", `queries [rows, ${heads}, ${headSize}] f32, rows ${queryStride} apart`);
     const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
     const cache = b.pointer("cache", "read", `the layer's cache: ${spec.format} key panels, then value rows`);
-    const scratch = b.pointer("scratch", "read-write", `weights [${blockSize}], running output [${valueColumns(spec)}] f32`);
+    const scratch = b.pointer("scratch", "read-write", `weights [${blockSize}], running output [${valueColumns(spec.headSize)}] f32`);
     const out = b.pointer("out", "write", `attention [rows, ${heads}, ${headSize}] f32, rows ${outputStride} apart`);
     const count = b.scalar("rows", "rows of the call");
     b.for("row", 0, count, 1, (row) => {
@@ -75,10 +76,9 @@ interface Visible {
 
 function attendHead(b: KernelBuilder, spec: AttentionSpec, head: Head): void {
   const { headSize, window } = spec;
-  const { bytes } = kvFormats[spec.format];
-  const columns = valueColumns(spec);
-  const keys = b.advance(head.session, head.kvHead, spec.context * headSize * bytes);
-  const values = b.advance(b.advance(head.session, 1, keyBytes(spec)), head.kvHead, spec.context * columns * bytes);
+  const format = kvFormats[spec.format];
+  const keys = b.advance(head.session, head.kvHead, headKeyBytes(spec));
+  const values = b.advance(b.advance(head.session, 1, valuesStart(spec)), head.kvHead, headValueBytes(spec));
   const lowest = window === null ? b.int(0) : largerInteger(b, b.sub(head.position, window - 1), b.int(0));
   const firstBlock = b.divU(lowest, blockSize);
   const max = b.variable("max", b.float(0));
@@ -89,9 +89,9 @@ function attendHead(b: KernelBuilder, spec: AttentionSpec, head: Head): void {
       from: largerInteger(b, b.sub(lowest, start), b.int(0)),
       to: smallerInteger(b, b.sub(b.add(head.position, 1), start), b.int(blockSize)),
     };
-    const scores = blockScores(b, spec, head.query, b.advance(keys, block, blockSize * headSize * bytes));
+    const scores = blockScores(b, spec, head.query, b.advance(keys, block, panelsPerBlock * format.panelBytes(headSize)));
     const { blockMax, blockSum } = blockWeights(b, scores, visible, head.scratch);
-    const output = weightedValues(b, spec, b.advance(values, block, blockSize * columns * bytes), visible, head.scratch);
+    const output = weightedValues(b, spec, b.advance(values, block, blockSize * format.rowBytes(headSize)), visible, head.scratch);
     const isFirst = b.op("eq", [block, firstBlock]);
     b.if(
       isFirst,
@@ -121,12 +121,12 @@ function runningOffset(chunk: number): number {
 
 /** The 64 scores of a block: (sum over the head, rising) * scale, 16 positions a vector. */
 function blockScores(b: KernelBuilder, { format, headSize, scale }: AttentionSpec, query: Value, panels: Value): readonly Value[] {
-  const { bytes, read } = kvFormats[format];
+  const { readKeys, panelBytes } = kvFormats[format];
   const sums = Array.from({ length: panelsPerBlock }, (_, i) => b.variable(`score${i}`, b.literal(f32x16, 0)));
   b.for("d", 0, headSize, 1, (d) => {
     const q = b.loadSplat(f32x16, query, b.mul(d, f32Bytes));
     sums.forEach((score, i) => {
-      const k = read(b, panels, b.mul(d, laneCount * bytes), i * laneCount * headSize * bytes);
+      const k = readKeys(b, headSize, panels, d, i * panelBytes(headSize));
       b.assign(score, b.add(b.read(score), b.mul(q, k)));
     });
   });
@@ -167,13 +167,13 @@ function blockWeights(
 
 /** o[d] = sum of p * v over the visible positions, rising. */
 function weightedValues(b: KernelBuilder, spec: AttentionSpec, values: Value, { from, to }: Visible, scratch: Value): readonly Variable[] {
-  const { bytes, read } = kvFormats[spec.format];
-  const columns = valueColumns(spec);
-  const output = Array.from({ length: columns / laneCount }, (_, i) => b.variable(`o${i}`, b.literal(f32x16, 0)));
+  const { headSize } = spec;
+  const { readValue, rowBytes } = kvFormats[spec.format];
+  const output = Array.from({ length: valueColumns(headSize) / laneCount }, (_, i) => b.variable(`o${i}`, b.literal(f32x16, 0)));
   b.for("position", from, to, 1, (position) => {
     const p = b.loadSplat(f32x16, scratch, b.mul(position, f32Bytes));
     output.forEach((o, i) => {
-      const v = read(b, values, b.mul(position, columns * bytes), i * laneCount * bytes);
+      const v = readValue(b, headSize, values, b.mul(position, rowBytes(headSize)), i);
       b.assign(o, b.add(b.read(o), b.mul(p, v)));
     });
   });

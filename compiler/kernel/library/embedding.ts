@@ -1,21 +1,27 @@
 /** Token embedding: row `token` of a packed matrix, as f32. The matrix may be the language model head's own. */
+import { groupSize } from "../../numeric/quantize.ts";
+import { groupFormats } from "../../numeric/weight-groups.ts";
 import { recordKernel, type KernelBuilder } from "../builder.ts";
 import { f32, i32, type Kernel, type Value } from "../ir.ts";
-import { normalHalfToFloat } from "./functions.ts";
+import { halfToFloat, normalHalfToFloat } from "./functions.ts";
 import { f32Bytes } from "./lanes.ts";
 import {
   blockBytes,
+  columnBytes,
   encodingName,
   groupBytes,
+  groupOffsets,
+  isGrouped,
   panelBytes,
   panelRows,
   panelsStart,
   runLength,
   scaleRowBytes,
+  type FloatEncoding,
+  type GroupEncoding,
   type PanelLayout,
 } from "./panels.ts";
 import { rowFields } from "./rows.ts";
-import { internal } from "../../errors.ts";
 
 export function embedding({ layout, stride }: { readonly layout: PanelLayout; readonly stride: number }): Kernel {
   const name = `embedding_${encodingName(layout.encoding)}_${layout.rows}x${layout.columns}_s${stride}`;
@@ -29,16 +35,10 @@ export function embedding({ layout, stride }: { readonly layout: PanelLayout; re
       const panel = b.advance(table, b.divU(token, panelRows), panelBytes(layout));
       const output = b.advance(out, row, stride * f32Bytes);
       const lane = b.remU(token, panelRows);
-      if (layout.encoding.weights === "f32") copyColumns(b, layout, panel, lane, output);
-      else dequantize(b, layout, { panel, lane, output, unscale: b.load(f32, table) });
+      const { encoding } = layout;
+      if (isGrouped(encoding)) dequantize(b, layout, encoding, { panel, lane, output, unscale: b.load(f32, table) });
+      else copyColumns(b, layout, encoding, { panel, lane, output });
     });
-  });
-}
-
-function copyColumns(b: KernelBuilder, { columns }: PanelLayout, panel: Value, lane: Value, output: Value): void {
-  const laneBytes = b.mul(lane, f32Bytes);
-  b.for("column", 0, columns, 1, (column) => {
-    b.store(b.load(f32, panel, b.add(b.mul(column, panelRows * f32Bytes), laneBytes)), output, b.mul(column, f32Bytes));
   });
 }
 
@@ -46,32 +46,47 @@ interface RowPlace {
   readonly panel: Value;
   readonly lane: Value;
   readonly output: Value;
-  readonly unscale: Value;
 }
 
-/** (dw * (u - 8)) * 2^-exponent, in runs of four columns: the low nibbles of a byte run, then the high ones. */
-function dequantize(b: KernelBuilder, layout: PanelLayout, { panel, lane, output, unscale }: RowPlace): void {
-  if (layout.encoding.weights !== "q4_0") internal("dequantises q4_0 only");
-  const { scales } = layout.encoding;
-  const runBytes = panelRows * runLength;
-  const runsPerGroup = groupBytes / runBytes;
-  b.for("pair", 0, Math.ceil(layout.columns / (2 * runLength)), 1, (pair) => {
-    const group = b.divU(pair, runsPerGroup);
-    const block = b.mul(b.divU(group, 2), blockBytes(scales));
+function copyColumns(b: KernelBuilder, { columns }: PanelLayout, encoding: FloatEncoding, { panel, lane, output }: RowPlace): void {
+  const laneBytes = b.mul(lane, columnBytes(encoding) / panelRows);
+  b.for("column", 0, columns, 1, (column) => {
+    const value = loadFloat(b, encoding, panel, b.add(b.mul(column, columnBytes(encoding)), laneBytes));
+    b.store(value, output, b.mul(column, f32Bytes));
+  });
+}
+
+function loadFloat(b: KernelBuilder, { weights }: FloatEncoding, pointer: Value, index: Value): Value {
+  if (weights === "f32") return b.load(f32, pointer, index);
+  const half = b.load16(pointer, index);
+  return weights === "f16" ? halfToFloat(b, half) : b.bitcast(b.shl(half, 16), f32);
+}
+
+/** (dw * (u - offset)) * 2^-exponent, one run of four bytes after the other: low nibbles first, then high ones. */
+function dequantize(
+  b: KernelBuilder,
+  layout: PanelLayout,
+  encoding: GroupEncoding,
+  { panel, lane, output, unscale }: RowPlace & { readonly unscale: Value },
+): void {
+  const { bits, offset } = groupFormats[encoding.weights];
+  const start = panelsStart(layout);
+  const columnsPerRun = (runLength * 8) / bits;
+  const runsPerGroup = groupSize / columnsPerRun;
+  const scaleBytes = scaleRowBytes(encoding.scales) / panelRows;
+  b.for("run", 0, Math.ceil(layout.columns / columnsPerRun), 1, (run) => {
+    const group = b.divU(run, runsPerGroup);
+    const block = b.mul(b.divU(group, 2), blockBytes(encoding));
     const half = b.and(group, 1);
-    const scaleAt = b.add(b.add(block, b.mul(half, scaleRowBytes(scales))), b.mul(lane, scales === "f16" ? 2 : 4));
-    const scale =
-      scales === "f16"
-        ? normalHalfToFloat(b, b.load16(panel, scaleAt, panelsStart(layout)))
-        : b.load(f32, panel, scaleAt, panelsStart(layout));
-    const inGroup = b.add(b.mul(half, groupBytes), b.mul(b.and(pair, runsPerGroup - 1), runBytes));
-    const nibblesAt = b.add(b.add(block, inGroup), b.mul(lane, runLength));
-    const bytes = b.load(i32, panel, nibblesAt, panelsStart(layout) + 2 * scaleRowBytes(scales));
-    for (let column = 0; column < 2 * runLength; column++) {
-      const bit = 8 * (column % runLength) + (column < runLength ? 0 : 4);
-      const u = b.and(b.shrU(bytes, bit), 15);
-      const w = b.mul(b.mul(scale, b.toFloat(b.sub(u, 8))), unscale);
-      b.store(w, output, b.mul(pair, 2 * runLength * f32Bytes), column * f32Bytes);
+    const scaleAt = b.add(b.add(block, b.mul(half, groupOffsets(encoding, 1).scales)), b.mul(lane, scaleBytes));
+    const scale = encoding.scales === "f16" ? normalHalfToFloat(b, b.load16(panel, scaleAt, start)) : b.load(f32, panel, scaleAt, start);
+    const inGroup = b.add(b.mul(half, groupBytes(encoding)), b.mul(b.remU(run, runsPerGroup), panelRows * runLength));
+    const bytes = b.load(i32, panel, b.add(b.add(block, inGroup), b.mul(lane, runLength)), start + groupOffsets(encoding, 0).values);
+    for (let column = 0; column < columnsPerRun; column++) {
+      const shift = 8 * (column % runLength) + bits * Math.floor(column / runLength);
+      const u = b.and(b.shrU(bytes, shift), 2 ** bits - 1);
+      const w = b.mul(b.mul(scale, b.toFloat(b.sub(u, offset))), unscale);
+      b.store(w, output, b.mul(run, columnsPerRun * f32Bytes), column * f32Bytes);
     }
   });
 }

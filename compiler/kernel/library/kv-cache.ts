@@ -1,73 +1,44 @@
 /**
- * The key-value cache of one attention layer inside a session's state, and the kernel that appends to it. Keys are panels, 16
- * positions as lanes: [kvHead, position / 16, headSize, 16]. Values are rows: [kvHead, position, headSize padded to 16].
+ * The key-value cache of one attention layer inside a session's state, and the kernel that appends to it: key panels of all heads,
+ * [kvHead, position / 16], then value rows, [kvHead, position]; see kv-formats.
  */
-import { recordKernel, type Index, type KernelBuilder } from "../builder.ts";
-import { f32, vector, type Kernel, type Value } from "../ir.ts";
+import { recordKernel } from "../builder.ts";
+import type { Kernel } from "../ir.ts";
 import { blockSize, roundUp } from "../../numeric/quantize.ts";
-import { floatToHalf, halfToFloat } from "./functions.ts";
-import { f32Bytes, f32Offset, f32x16, forChunks, laneCount } from "./lanes.ts";
+import { kvFormats, type KvFormatName } from "./kv-formats.ts";
+import { f32Bytes, laneCount } from "./lanes.ts";
 import { rowFields, type StateAddress } from "./rows.ts";
 
-/** How cached elements are stored. */
-export interface KvFormat {
-  readonly name: "f32" | "f16";
-  readonly bytes: number;
-  /** 16 consecutive elements as f32. */
-  readonly read: (b: KernelBuilder, pointer: Value, index: Index, offset: number) => Value;
-  /** One element. */
-  readonly writeOne: (b: KernelBuilder, x: Value, pointer: Value, index: Index) => void;
-  /** 16 consecutive elements. */
-  readonly write: (b: KernelBuilder, x: Value, pointer: Value, index: Index) => void;
-}
-
-export const kvFormats: Readonly<Record<KvFormat["name"], KvFormat>> = {
-  f32: {
-    name: "f32",
-    bytes: 4,
-    read: (b, pointer, index, offset) => b.load(f32x16, pointer, index, offset),
-    writeOne: (b, x, pointer, index) => {
-      b.store(x, pointer, index);
-    },
-    write: (b, x, pointer, index) => {
-      b.store(x, pointer, index);
-    },
-  },
-  f16: {
-    name: "f16",
-    bytes: 2,
-    read: (b, pointer, index, offset) => halfToFloat(b, b.op("widenU", [b.load(vector("i16", laneCount), pointer, index, offset)])),
-    writeOne: (b, x, pointer, index) => {
-      b.store(floatToHalf(b, x), pointer, index, 0, 1, "i16");
-    },
-    write: (b, x, pointer, index) => {
-      const half = floatToHalf(b, x);
-      // narrowS saturates as signed, so the bits are first read as a signed 16-bit number.
-      b.store(b.op("narrowS", [b.shrS(b.shl(half, 16), 16)]), pointer, index);
-    },
-  },
-};
-
-export interface KvCacheSpec {
-  readonly format: KvFormat["name"];
+/** A cache, wherever it lies. */
+export interface KvCacheShape {
+  readonly format: KvFormatName;
   readonly kvHeads: number;
   readonly headSize: number;
   /** Positions the cache holds, in whole blocks of 64. */
   readonly context: number;
+}
+
+export interface KvCacheSpec extends KvCacheShape {
   readonly state: StateAddress;
 }
 
-/** Elements of a cached value row. */
-export function valueColumns({ headSize }: Pick<KvCacheSpec, "headSize">): number {
-  return roundUp(headSize, laneCount);
+/** Bytes of one head's keys. */
+export function headKeyBytes({ format, headSize, context }: KvCacheShape): number {
+  return (context / laneCount) * kvFormats[format].panelBytes(headSize);
 }
 
-/** Bytes of the keys of all heads, which come first, and of the values. */
-export function keyBytes(spec: Omit<KvCacheSpec, "state">): number {
-  return spec.kvHeads * spec.context * spec.headSize * kvFormats[spec.format].bytes;
+/** Bytes of one head's values. */
+export function headValueBytes({ format, headSize, context }: KvCacheShape): number {
+  return context * kvFormats[format].rowBytes(headSize);
 }
-export function valueBytes(spec: Omit<KvCacheSpec, "state">): number {
-  return spec.kvHeads * spec.context * valueColumns(spec) * kvFormats[spec.format].bytes;
+
+/** Offset of the values, which follow the keys of all heads. */
+export function valuesStart(shape: KvCacheShape): number {
+  return shape.kvHeads * headKeyBytes(shape);
+}
+
+export function cacheBytes(shape: KvCacheShape): number {
+  return valuesStart(shape) + shape.kvHeads * headValueBytes(shape);
 }
 
 /** Positions rounded up to whole attention blocks. */
@@ -82,9 +53,8 @@ export function cacheName({ format, kvHeads, headSize, context, state }: KvCache
 
 /** Appends the keys and values of every row at its position. */
 export function kvAppend(spec: KvCacheSpec & { readonly keyStride: number; readonly valueStride: number }): Kernel {
-  const { kvHeads, headSize, context, state, keyStride, valueStride } = spec;
+  const { kvHeads, headSize, state, keyStride, valueStride } = spec;
   const format = kvFormats[spec.format];
-  const columns = valueColumns(spec);
   const name = `kv_append_${cacheName(spec)}_s${keyStride}_s${valueStride}`;
   return recordKernel(name, `appends ${kvHeads} keys and values of ${headSize} a row to the cache`, (b) => {
     const keys = b.pointer("keys", "read", `keys [rows, ${kvHeads}, ${headSize}] f32, rows ${keyStride} apart`);
@@ -95,22 +65,14 @@ export function kvAppend(spec: KvCacheSpec & { readonly keyStride: number; reado
     b.for("row", 0, count, 1, (row) => {
       const { slot, position } = rowFields(b, rows, row);
       const session = b.advance(cache, slot, state.slotBytes);
-      const valueRows = b.advance(session, 1, keyBytes(spec));
-      const laneBytes = b.mul(b.remU(position, laneCount), format.bytes);
       b.for("head", 0, kvHeads, 1, (head) => {
         const key = b.advance(b.advance(keys, row, keyStride * f32Bytes), head, headSize * f32Bytes);
-        const panels = b.advance(session, head, context * headSize * format.bytes);
-        const panel = b.advance(panels, b.divU(position, laneCount), laneCount * headSize * format.bytes);
-        b.for("d", 0, headSize, 1, (d) => {
-          const x = b.load(f32, key, b.mul(d, f32Bytes));
-          format.writeOne(b, x, panel, b.add(b.mul(d, laneCount * format.bytes), laneBytes));
-        });
+        const panels = b.advance(session, head, headKeyBytes(spec));
+        const panel = b.advance(panels, b.divU(position, laneCount), format.panelBytes(headSize));
+        format.writeKey(b, headSize, key, panel, b.remU(position, laneCount));
         const value = b.advance(b.advance(values, row, valueStride * f32Bytes), head, headSize * f32Bytes);
-        const target = b.advance(b.advance(valueRows, head, context * columns * format.bytes), position, columns * format.bytes);
-        forChunks(b, headSize, ({ start, count: lanes }) => {
-          const x = b.load(f32x16, value, f32Offset(b, start), 0, lanes);
-          format.write(b, x, target, typeof start === "number" ? start * format.bytes : b.mul(start, format.bytes));
-        });
+        const headValues = b.advance(b.advance(session, 1, valuesStart(spec)), head, headValueBytes(spec));
+        format.writeValue(b, headSize, value, b.advance(headValues, position, format.rowBytes(headSize)));
       });
     });
   });

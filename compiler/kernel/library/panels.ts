@@ -1,25 +1,45 @@
 /**
- * The packed layout of matrices, "n16k4": panels of 16 rows, whose columns go in groups of four. One layout serves every dot atom,
- * so one weights file serves every target.
+ * The packed layout of matrices, "n16k4": panels of 16 rows, whose columns go in runs of four. One layout serves every dot atom, so
+ * one weights file serves every target.
  *
- * A q4_0 panel is a run of blocks; a block is two groups of 32 columns: the scales of 16 rows for the first group, then for the
- * second, then 512 bytes of nibbles. Byte 64 j + 4 r + c of a group's 256 holds row r: column 8 j + c in the low nibble and
- * 8 j + 4 + c in the high one. An f32 panel is columns of 16 rows. A matrix of several streams (gate and up; B, C and X) interleaves
- * their panels, so that one pass reads all of them.
+ * A grouped panel is a run of blocks; a block is two groups of 32 columns: the scales of 16 rows for the first group, then for the
+ * second, then the values of the first and of the second. q8_0: byte 64 j + 4 r + c holds row r, column 4 j + c. q4_0: the same byte
+ * holds column 8 j + c in its low nibble and 8 j + 4 + c in its high one. A float panel is columns of 16 rows. A matrix of several
+ * streams (gate and up; B, C and X) interleaves their panels, so that one pass reads all of them.
  */
-import { blockSize, groupSize, roundUp, type ScaleFormat } from "../../numeric/quantize.ts";
+import { blockSize, groupSize, roundUp } from "../../numeric/quantize.ts";
+import { groupFormatNamed, groupFormats, type GroupFormatName, type ScaleFormat } from "../../numeric/weight-groups.ts";
 
 /** Rows of a panel. */
 export const panelRows = 16;
 /** Columns that share a 4-byte run of a row. */
 export const runLength = 4;
 const groupsPerBlock = blockSize / groupSize;
-/** A q4_0 matrix starts with a cache line whose first f32 undoes the exponent of its scales (numeric/quantize). */
+/** A grouped matrix starts with a cache line whose first f32 undoes the exponent of its scales (numeric/weight-groups). */
 export const headerBytes = 64;
-/** Nibbles of 16 rows and 32 columns. */
-export const groupBytes = (panelRows * groupSize) / 2;
+/** Floats of 16 rows a column, or groups with scales. */
+export type PanelEncoding = FloatEncoding | GroupEncoding;
+export interface FloatEncoding {
+  readonly weights: "f32" | "f16" | "bf16";
+}
+export interface GroupEncoding {
+  readonly weights: GroupFormatName;
+  readonly scales: ScaleFormat;
+}
 
-export type PanelEncoding = { readonly weights: "f32" } | { readonly weights: "q4_0"; readonly scales: ScaleFormat };
+export function isGrouped(encoding: PanelEncoding): encoding is GroupEncoding {
+  return groupFormatNamed(encoding.weights) !== undefined;
+}
+
+/** Bytes of 16 rows and 32 columns, without their scales. */
+export function groupBytes({ weights }: Pick<GroupEncoding, "weights">): number {
+  return (panelRows * groupSize * groupFormats[weights].bits) / 8;
+}
+
+/** Bytes of one float column of 16 rows. */
+export function columnBytes({ weights }: FloatEncoding): number {
+  return panelRows * (weights === "f32" ? 4 : 2);
+}
 
 /** A packed matrix: `streams` matrices of `rows` rows and `columns` columns each. */
 export interface PanelLayout {
@@ -34,14 +54,14 @@ export function scaleRowBytes(scales: ScaleFormat): number {
   return panelRows * (scales === "f16" ? 2 : 4);
 }
 
-/** Bytes of a q4_0 block: scales, then nibbles. */
-export function blockBytes(scales: ScaleFormat): number {
-  return groupsPerBlock * (scaleRowBytes(scales) + groupBytes);
+/** Bytes of a block: the scales of its groups, then their values. */
+export function blockBytes(encoding: GroupEncoding): number {
+  return groupsPerBlock * (scaleRowBytes(encoding.scales) + groupBytes(encoding));
 }
 
 /** Columns, padded to whole blocks where groups share scales. */
 export function paddedColumns({ encoding, columns }: PanelLayout): number {
-  return encoding.weights === "q4_0" ? roundUp(columns, blockSize) : columns;
+  return isGrouped(encoding) ? roundUp(columns, blockSize) : columns;
 }
 
 export function panelCount({ rows }: PanelLayout): number {
@@ -50,13 +70,13 @@ export function panelCount({ rows }: PanelLayout): number {
 
 export function panelBytes(layout: PanelLayout): number {
   const { encoding } = layout;
-  if (encoding.weights === "f32") return panelRows * 4 * layout.columns;
-  return (paddedColumns(layout) / blockSize) * blockBytes(encoding.scales);
+  if (!isGrouped(encoding)) return columnBytes(encoding) * layout.columns;
+  return (paddedColumns(layout) / blockSize) * blockBytes(encoding);
 }
 
 /** Offset of the first panel. */
 export function panelsStart({ encoding }: PanelLayout): number {
-  return encoding.weights === "q4_0" ? headerBytes : 0;
+  return isGrouped(encoding) ? headerBytes : 0;
 }
 
 /** Bytes of the whole packed matrix. */
@@ -64,8 +84,13 @@ export function layoutBytes(layout: PanelLayout): number {
   return panelsStart(layout) + panelCount(layout) * layout.streams * panelBytes(layout);
 }
 
-/** `q4_0` or `q4_0s32` (f32 scales) or `f32`, for kernel names. */
+/** Offsets of one group's scales and values inside its panel's block. */
+export function groupOffsets(encoding: GroupEncoding, half: number): { readonly scales: number; readonly values: number } {
+  const scales = scaleRowBytes(encoding.scales);
+  return { scales: half * scales, values: groupsPerBlock * scales + half * groupBytes(encoding) };
+}
+
+/** `q4_0`, `q4_0s32` (f32 scales), `f16`, …, for kernel names. */
 export function encodingName(encoding: PanelEncoding): string {
-  if (encoding.weights === "f32") return "f32";
-  return encoding.scales === "f16" ? "q4_0" : "q4_0s32";
+  return isGrouped(encoding) && encoding.scales === "f32" ? `${encoding.weights}s32` : encoding.weights;
 }

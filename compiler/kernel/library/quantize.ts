@@ -6,7 +6,7 @@ import { groupSize, roundUp, blockSize, smallestActivation } from "../../numeric
 import { recordKernel, type Index, type KernelBuilder } from "../builder.ts";
 import { f32, vector, type Kernel, type Value } from "../ir.ts";
 import { roundToInteger } from "./functions.ts";
-import { activationParameters } from "./gemm.ts";
+import { activationParameters } from "./gemm-products.ts";
 import { f32Bytes, f32x16, laneCount, largestLane } from "./lanes.ts";
 
 /** Pointers to one row of each part of a quantised value. */
@@ -56,19 +56,25 @@ export function quantizeRow(b: KernelBuilder, width: number, out: QuantizedRow, 
   }
 }
 
-function quantizeGroup(b: KernelBuilder, out: QuantizedRow, group: Value, [low, high]: readonly [Value, Value]): void {
-  const largest = largestLane(b, b.max(b.abs(low), b.abs(high)));
-  const tiny = b.lt(largest, smallestActivation);
-  const zero = b.literal(f32, 0);
-  const inverse = b.splat(b.select(tiny, zero, b.div(b.float(127), largest)), laneCount);
-  const integers = [low, high].map((chunk) => roundToInteger(b, b.mul(chunk, inverse)));
+function quantizeGroup(b: KernelBuilder, out: QuantizedRow, group: Value, chunks: readonly [Value, Value]): void {
+  const { scale, inverse } = groupScale(b, chunks);
+  const factor = b.splat(inverse, laneCount);
+  const integers = chunks.map((chunk) => roundToInteger(b, b.mul(chunk, factor)));
   integers.forEach((chunk, i) => {
     const bytes = b.op("narrowS", [b.op("narrowS", [chunk])]);
     b.store(bytes, out.q, b.mul(group, groupSize), i * laneCount);
   });
   const at = b.mul(group, f32Bytes);
-  b.store(b.select(tiny, zero, b.div(largest, 127)), out.scales, at);
+  b.store(scale, out.scales, at);
   b.store(sumOfLanes(b, integers), out.sums, at);
+}
+
+/** A group's scale, max|x| / 127, and what its elements are multiplied with, 127 / max|x|; both 0 for a group that counts as zero. */
+export function groupScale(b: KernelBuilder, [low, high]: readonly [Value, Value]): { readonly scale: Value; readonly inverse: Value } {
+  const largest = largestLane(b, b.max(b.abs(low), b.abs(high)));
+  const tiny = b.lt(largest, smallestActivation);
+  const zero = b.literal(f32, 0);
+  return { scale: b.select(tiny, zero, b.div(largest, 127)), inverse: b.select(tiny, zero, b.div(b.float(127), largest)) };
 }
 
 /** The exact sum of two i32x16. */
