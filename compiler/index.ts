@@ -9,6 +9,7 @@ import { packageFiles } from "../targets/wasm/package.ts";
 import { wasmSimd } from "../targets/wasm/target.ts";
 import type { EmittedCode, Target } from "../targets/target.ts";
 import type { Manifest } from "../runtime/manifest.ts";
+import { bindingFiles } from "./artefact/bindings.ts";
 import { writeAside } from "./artefact/output-folder.ts";
 import { createWeightFile } from "./artefact/weight-file.ts";
 import { LfmcError } from "./errors.ts";
@@ -46,10 +47,11 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
   const model = await importModel(options.model, seed === undefined ? {} : { randomWeights: seed });
   try {
     const draft = draftPrograms(model, target, options);
+    const warnings = [...model.warnings, ...draft.warnings];
     const { output, dryRun } = options;
-    if (dryRun || output === undefined) return { programs: draft.programs, warnings: model.warnings, artefact: null };
+    if (dryRun || output === undefined) return { programs: draft.programs, warnings, artefact: null };
     const { programs, manifest } = await writeAside(output, (folder) => writeArtefact(folder, model, draft, target, options));
-    return { programs, warnings: model.warnings, artefact: { folder: output, manifest } };
+    return { programs, warnings, artefact: { folder: output, manifest } };
   } finally {
     await model.store.close();
   }
@@ -58,10 +60,11 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
 async function writeArtefact(
   folder: string,
   model: ImportedModel,
-  { graph, limits, constants }: Draft,
+  draft: Draft,
   target: Target,
   options: CompileOptions,
 ): Promise<{ programs: readonly VariantProgram[]; manifest: Manifest }> {
+  const { graph, limits, constants } = draft;
   const file = await createWeightFile(folder, options.shardSize ?? Infinity);
   try {
     const weights = await packWeights(constants, model.store, file, options.onProgress);
@@ -71,9 +74,10 @@ async function writeArtefact(
     const text = options.emit?.includes("wat") ?? false;
     const code = programs.map(({ variant, program }) => ({ variant, code: target.emit(program, variant, { pages, text }) }));
     const files = await copyModelFiles(model.files, folder);
-    const manifest = buildManifest({ model, options, programs, pages, target, weights, region, constants, files, code });
+    const manifest = buildManifest({ model, options, draft, programs, pages, target, weights, region, files, code });
     for (const { code: emitted } of code) await writeFile(join(folder, emitted.path), emitted.binary);
-    for (const { path, text } of packageFiles(manifest, { license: files.license })) await writeFile(join(folder, path), text);
+    const texts = [...packageFiles(manifest, { license: files.license }), ...(await bindingFiles(manifest))];
+    for (const { path, text } of texts) await writeFile(join(folder, path), text);
     await copyRuntime(folder);
     await writeStages(folder, options.emit ?? [], { graph, programs, code: code.map((each) => each.code) });
     return { programs, manifest };

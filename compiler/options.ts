@@ -1,27 +1,37 @@
 /** What can be asked of a compile, with the defaults of the command line. */
 import { LfmcError } from "./errors.ts";
+import type { WeightFormat } from "./passes/index.ts";
 import type { Limits } from "./plan/program.ts";
 import { panelRows } from "./kernel/library/panels.ts";
 import { roundUp } from "./numeric/quantize.ts";
 
-/** Formats of `--quant` that this version packs. */
-export const quantFormats = ["q4_0", "q8_0", "f16", "bf16", "f32"] as const;
-export type Quant = (typeof quantFormats)[number];
 export const kvFormatNames = ["f32", "f16", "q8_0"] as const;
 export type Kv = (typeof kvFormatNames)[number];
+export const activationFormats = ["q8", "f32"] as const;
+export type Activations = (typeof activationFormats)[number];
 export const emitStages = ["graph", "kernels", "plan", "wat"] as const;
 export type EmitStage = (typeof emitStages)[number];
 
-export interface CompileOptions {
+/** How a model's numbers are stored and multiplied: what decides the bits. */
+export interface NumericOptions {
+  /** Encoding of the matrices. */
+  readonly quant?: WeightFormat;
+  /** Exceptions, `GLOB=FORMAT` over checkpoint tensor names; later ones win. */
+  readonly tensorTypes?: readonly string[];
+  /** What products with grouped weights read: 8-bit groups, or f32. */
+  readonly activations?: Activations;
+  /** Encoding of the KV cache. */
+  readonly kv?: Kv;
+}
+
+export interface CompileOptions extends NumericOptions {
   /** A model's folder, or its config.json. */
   readonly model: string;
   readonly target: "wasm-simd";
   /** Folder of the artefact; not needed for a dry run. */
   readonly output?: string;
-  readonly quant?: Quant;
   /** Positions a session can hold. */
   readonly context?: number;
-  readonly kv?: Kv;
   /** Most rows in one forward call. */
   readonly prefillChunk?: number;
   readonly sessions?: number;
@@ -47,8 +57,10 @@ const defaultRewind = 64;
 /** Room for logits: a call asks for few of them, and a large vocabulary times a whole chunk would be the largest buffer of all. */
 const logitBytes = 8 * 2 ** 20;
 
-export function defaultKv(quant: Quant): Kv {
-  return quant === "f32" ? "f32" : "f16";
+/** Numeric options with their defaults: the cache keeps f32 where weights or activations do, else f16. */
+export function numericsOf({ quant = "q4_0", tensorTypes = [], activations = "q8", kv }: NumericOptions): Required<NumericOptions> {
+  const whole = quant === "f32" || activations === "f32";
+  return { quant, tensorTypes, activations, kv: kv ?? (whole ? "f32" : "f16") };
 }
 
 /** Refuses options that cannot be met, before anything is read. Throws usage/flag. */

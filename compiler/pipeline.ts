@@ -4,18 +4,17 @@ import type { ImportedModel } from "./import/model.ts";
 import { readStackedRows } from "./import/read-constant.ts";
 import { LfmcError, required } from "./errors.ts";
 import { tensorAlignment, type WeightFile } from "./artefact/weight-file.ts";
-import { runPasses, standardPasses } from "./passes/index.ts";
+import { chooseEncodings, parseTensorType, runPasses, standardPasses } from "./passes/index.ts";
 import { packedBytes, packedConstants, type PackedConstant } from "./plan/constants.ts";
 import { packConstant } from "./plan/pack.ts";
 import { plan, type WeightPlace } from "./plan/plan.ts";
 import type { Limits, Program } from "./plan/program.ts";
-import { defaultKv, limitsOf, type CompileOptions } from "./options.ts";
+import { limitsOf, numericsOf, type CompileOptions, type NumericOptions } from "./options.ts";
 import { roundUp } from "./numeric/quantize.ts";
 import type { Target, TargetVariant } from "../targets/target.ts";
 
 /** What is known before any weight was read. */
-export interface Draft {
-  readonly graph: Graph;
+export interface Draft extends PreparedGraph {
   readonly limits: Limits;
   readonly constants: readonly PackedConstant[];
   /** Sizes assume that all scales fit f16, as they do but for wild checkpoints. */
@@ -29,18 +28,32 @@ export interface VariantProgram {
 }
 
 export function draftPrograms(model: ImportedModel, target: Target, options: CompileOptions): Draft {
-  const graph = preparedGraph(model, options);
+  const prepared = preparedGraph(model, options);
+  const { graph } = prepared;
   const limits = limitsOf(options, model.config);
   const constants = packedConstants(graph, limits.context);
   const programs = planPrograms({ graph, limits, target, ...expectedPlaces(constants) });
   memoryPages(programs, target, options.maxMemory);
-  return { graph, limits, constants, programs };
+  return { ...prepared, limits, constants, programs };
 }
 
-/** The graph after all passes: what the interpreter runs under the contract, and what is planned. */
-export function preparedGraph(model: Pick<ImportedModel, "graph">, options: Pick<CompileOptions, "quant" | "kv">): Graph {
-  const quant = options.quant ?? "q4_0";
-  return runPasses(model.graph, standardPasses({ weights: () => quant, activations: "q8", kv: options.kv ?? defaultKv(quant) }));
+/** A graph after all passes, and the numerics that it was given. */
+export interface PreparedGraph {
+  readonly graph: Graph;
+  readonly numerics: Required<NumericOptions>;
+  readonly warnings: readonly string[];
+}
+
+/** What the interpreter runs under the contract, and what is planned. Throws usage/flag for tensor types that cannot be met. */
+export function preparedGraph({ graph, store }: Pick<ImportedModel, "graph" | "store">, options: NumericOptions): PreparedGraph {
+  const numerics = numericsOf(options);
+  const { encodingOf, warnings } = chooseEncodings(graph, {
+    quant: numerics.quant,
+    tensorTypes: numerics.tensorTypes.map(parseTensorType),
+    storedTypeOf: (tensor) => required(store.tensors.get(tensor), `tensor ${tensor}`).dtype,
+  });
+  const passes = standardPasses({ weights: encodingOf, activations: numerics.activations, kv: numerics.kv });
+  return { graph: runPasses(graph, passes), numerics, warnings };
 }
 
 interface PlanInput {

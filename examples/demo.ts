@@ -4,16 +4,8 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { fileURLToPath, pathToFileURL } from "node:url";
-
-/** The part of an artefact's API that is used here; its `index.d.ts` holds all of it. */
-interface Artefact {
-  load(): Promise<{ createSession(): Session; dispose(): Promise<void> }>;
-}
-
-interface Session {
-  generate(prompt: string, options: { maxTokens: number; temperature: number }): AsyncIterable<{ text: string }>;
-}
+import { fileURLToPath } from "node:url";
+import { importArtefact } from "./artefact.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const prompt = "It is a truth universally acknowledged, that";
@@ -25,8 +17,8 @@ const compile = spawnSync(
 );
 if (compile.status !== 0) process.exit(compile.status ?? 1);
 
-const artefact = (await import(pathToFileURL(`${root}/build/demo/index.js`).href)) as Artefact;
-const model = await artefact.load();
+const { load } = await importArtefact(`${root}/build/demo`);
+const model = await load();
 const session = model.createSession();
 process.stdout.write(prompt);
 for await (const part of session.generate(prompt, { maxTokens: 80, temperature: 0 })) process.stdout.write(part.text);

@@ -11,7 +11,7 @@ export type * from "./manifest.ts";
 export { parseManifest } from "./manifest-parse.ts";
 export { type Model, type ModelParts, createModel } from "./model.ts";
 export { type Sampler, type SamplingSettings, argmax, createSampler } from "./sampler.ts";
-export { type Completion, type GenerateOptions, type PrefillOptions, Session } from "./session.ts";
+export { type Completion, type GenerateOptions, type PrefillOptions, Session, type Turn } from "./session.ts";
 export { type ArtefactSource, urlSource } from "./sources.ts";
 export { TextStream } from "./text-stream.ts";
 export { type EncodeOptions, type Tokenizer, createTokenizer } from "./tokenizer.ts";

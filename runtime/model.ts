@@ -4,7 +4,7 @@
 import { type Engine, type Row, RowRunner } from "./engine.ts";
 import { LfmcError } from "./errors.ts";
 import type { Manifest, Variant } from "./manifest.ts";
-import { Session, type SessionHost } from "./session.ts";
+import { Session, type SessionHost, type Turn } from "./session.ts";
 import { Timeline } from "./timeline.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -20,6 +20,13 @@ export interface Model {
   createSession(): Session;
   /** A new session with a saved one's past; throws as `createSession` and `Session.load` do. */
   restore(bytes: Uint8Array): Session;
+  /**
+   * Appends tokens to several sessions and evaluates what is pending in them in shared forward calls: reading the weights once for all of
+   * them. Resolves to the logits after each session's last token, vocabSize f32, copies, in the turns' order (empty for an empty session, or
+   * where nothing was pending). Who shares a call changes no bit. Throws as `Session.prefill` does, before anything was appended, or
+   * `run/aborted` between calls.
+   */
+  evaluate(turns: readonly Turn[], options?: { readonly signal?: AbortSignal | undefined }): Promise<readonly Float32Array[]>;
   /**
    * The raw call: evaluates rows, returns a view of vocabSize logits for each one that wants them, valid until the next call. It
    * writes to the slots it names: keep them apart from those of live sessions.
@@ -49,6 +56,7 @@ export function createModel(parts: ModelParts): Model {
   const host: SessionHost = {
     manifest,
     tokenizer,
+    runner: alive,
     createSession() {
       const rows = alive();
       const slot = free.shift();
@@ -68,6 +76,7 @@ export function createModel(parts: ModelParts): Model {
     loadSeconds: parts.loadSeconds ?? 0,
     createSession: () => host.createSession(),
     restore: (bytes) => restoreInto(host.createSession(), bytes),
+    evaluate: (turns, { signal } = {}) => Session.evaluate(host, turns, signal),
     forward: (rows) => alive().forward(rows),
     dispose() {
       runner = null;

@@ -2,8 +2,10 @@
  * A session: one sequence of tokens in one slot of the model. It is used by one caller at a time; several sessions of a model may
  * run interleaved. `generate` is the whole of it, the rest makes a session something to keep.
  */
+import { evaluateTogether } from "./batch.ts";
 import { greedy } from "./decode/greedy.ts";
 import type { Decoder } from "./decode/decoder.ts";
+import type { RowRunner } from "./engine.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { nextTurn } from "./event-loop.ts";
 import { type GenerationPlan, type GenerationResult, type Part, type StopReason, prefill, run } from "./generation.ts";
@@ -45,10 +47,17 @@ export interface Completion extends GenerationResult {
   readonly tokens: readonly number[];
 }
 
+/** What a session of a batch reads. */
+export interface Turn {
+  readonly session: Session;
+  readonly tokens: readonly number[];
+}
+
 /** What a session needs of its model. */
 export interface SessionHost {
   readonly manifest: Manifest;
   readonly tokenizer: Tokenizer | null;
+  readonly runner: () => RowRunner;
   /** A session in a free slot; throws `run/sessions` where there is none. */
   createSession(): Session;
   release(slot: number): void;
@@ -151,6 +160,26 @@ export class Session {
       }
     } finally {
       this.#busy = false;
+    }
+  }
+
+  /** `model.evaluate`. */
+  static async evaluate(host: SessionHost, turns: readonly Turn[], signal: AbortSignal | undefined): Promise<readonly Float32Array[]> {
+    const sessions = turns.map(({ session }) => session);
+    if (sessions.some((session, i) => session.#host !== host || sessions.indexOf(session) !== i)) {
+      throw new LfmcError("run/input", "are not different sessions of this model", {
+        subject: "sessions",
+        hint: "Give each session of this model once.",
+      });
+    }
+    for (const session of sessions) session.#assertFree();
+    for (const { session, tokens } of turns) session.#timeline.assertFits(tokens);
+    for (const { session, tokens } of turns) session.#timeline.append(tokens);
+    for (const session of sessions) session.#busy = true;
+    try {
+      return await evaluateTogether(host.manifest.limits, host.runner(), sessions.map((session) => session.#timeline), signal);
+    } finally {
+      for (const session of sessions) session.#busy = false;
     }
   }
 

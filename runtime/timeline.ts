@@ -7,7 +7,7 @@
  * between it and the length wanted become pending again; the KV cache keeps every position and needs nothing.
  */
 import { keepCheckpoint, nextCheckpoint, resumeCheckpoint } from "./checkpoints.ts";
-import { type RowRunner, checkToken } from "./engine.ts";
+import { type Row, type RowRunner, checkToken } from "./engine.ts";
 import { LfmcError } from "./errors.ts";
 import type { Manifest } from "./manifest.ts";
 
@@ -54,6 +54,12 @@ export class Timeline {
 
   /** Appends tokens without evaluating them; throws `run/context` where they do not fit, `run/input` where one is no token, and then appends none. */
   append(tokens: readonly number[]): void {
+    this.assertFits(tokens);
+    for (const token of tokens) this.#tokens.push(token);
+  }
+
+  /** Throws what `append` would throw. */
+  assertFits(tokens: readonly number[]): void {
     const { context } = this.#manifest.limits;
     tokens.forEach((token, i) => {
       checkToken(token, this.#manifest.model.vocabSize, `tokens[${i}]`);
@@ -64,7 +70,6 @@ export class Timeline {
         hint: "Shorten the prompt, reset the session, or compile with a larger --context.",
       });
     }
-    for (const token of tokens) this.#tokens.push(token);
   }
 
   /**
@@ -72,24 +77,34 @@ export class Timeline {
    * logits of the tokens that want them: with "last" only the very last token of the session, so a call in the middle returns none.
    */
   step(chunk: number, wish: LogitWish): readonly Float32Array[] {
-    const { prefillChunk, logitRows, rewind } = this.#manifest.limits;
-    const { state } = this.#manifest.memory;
-    const checkpoint = nextCheckpoint(state, this.#evaluated);
-    // Beyond it by more than that, the rings would no longer hold the rows that the checkpoint keeps.
-    const reach = checkpoint + rewind - this.#evaluated;
-    const count = Math.min(this.pending, chunk, prefillChunk, reach, wish === "all" ? logitRows : prefillChunk);
-    if (count < 1) return [];
+    const { prefillChunk, logitRows } = this.#manifest.limits;
+    const rows = this.next(Math.min(chunk, prefillChunk, wish === "all" ? logitRows : prefillChunk), wish);
+    if (rows.length === 0) return [];
+    const logits = this.#runner.forward(rows);
+    this.advance(rows.length);
+    return logits;
+  }
+
+  /** The rows of the next at most `most` pending tokens, for a forward call; `advance` tells that it was made. */
+  next(most: number, wish: LogitWish): readonly Row[] {
     const last = this.#tokens.length - 1;
-    const rows = this.#tokens.slice(this.#evaluated, this.#evaluated + count).map((token, i) => {
+    // Further beyond a checkpoint, the rings would no longer hold the rows that it keeps.
+    const reach = nextCheckpoint(this.#manifest.memory.state, this.#evaluated) + this.#manifest.limits.rewind;
+    return this.#tokens.slice(this.#evaluated, Math.min(this.#evaluated + most, reach)).map((token, i) => {
       const position = this.#evaluated + i;
       return { token, slot: this.slot, position, wantsLogits: wish === "all" || (wish === "last" && position === last) };
     });
-    const logits = this.#runner.forward(rows);
+  }
+
+  /** The first `count` rows of `next` have been run. */
+  advance(count: number): void {
+    const { limits, memory } = this.#manifest;
+    const before = this.#evaluated;
     this.#forwardPasses++;
     this.#evaluated += count;
-    this.#earliest = Math.max(this.#earliest, this.#evaluated - rewind);
-    for (let at = checkpoint; at <= this.#evaluated; at = nextCheckpoint(state, at)) keepCheckpoint(this.#runner.slotBytes(this.slot), state, at);
-    return logits;
+    this.#earliest = Math.max(this.#earliest, this.#evaluated - limits.rewind);
+    for (let at = nextCheckpoint(memory.state, before); at <= this.#evaluated; at = nextCheckpoint(memory.state, at))
+      keepCheckpoint(this.#runner.slotBytes(this.slot), memory.state, at);
   }
 
   /**

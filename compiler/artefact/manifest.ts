@@ -4,11 +4,12 @@ import { createRequire } from "node:module";
 import type { EmittedCode, Target, TargetVariant } from "../../targets/target.ts";
 import { manifestFormat, manifestVersion, type Manifest, type PackedTensor } from "../../runtime/manifest.ts";
 import type { ImportedModel, ModelFiles } from "../import/model.ts";
-import { defaultKv, type CompileOptions } from "../options.ts";
+import type { Node } from "../graph/types.ts";
+import type { CompileOptions } from "../options.ts";
 import type { PackedConstant } from "../plan/constants.ts";
 import type { WeightPlace } from "../plan/plan.ts";
 import type { Program } from "../plan/program.ts";
-import type { VariantProgram } from "../pipeline.ts";
+import type { Draft, VariantProgram } from "../pipeline.ts";
 import { required } from "../errors.ts";
 import type { WrittenPart } from "./weight-file.ts";
 
@@ -31,24 +32,23 @@ function readVersion(): string {
 export interface ManifestInput {
   readonly model: ImportedModel;
   readonly options: CompileOptions;
+  readonly draft: Draft;
   readonly programs: readonly VariantProgram[];
   /** Of the memory that all variants share. */
   readonly pages: number;
   readonly target: Target;
   readonly weights: ReadonlyMap<string, WeightPlace>;
   readonly region: { readonly parts: readonly WrittenPart[]; readonly bytes: number; readonly sha256: string };
-  readonly constants: readonly PackedConstant[];
   readonly files: Readonly<Record<keyof ModelFiles, string | null>>;
   readonly code: readonly { readonly variant: TargetVariant; readonly code: EmittedCode }[];
 }
 
 export function buildManifest(input: ManifestInput): Manifest {
-  const { model, options, programs, pages, target, weights, region, constants, files, code } = input;
+  const { model, options, draft, programs, pages, target, weights, region, files, code } = input;
+  const { constants, numerics } = draft;
   const { program } = required(programs[0], "variant");
   const { memory, limits } = program;
   const { config } = model;
-  const quant = options.quant ?? "q4_0";
-  const kv = options.kv ?? defaultKv(quant);
   const { rows, logits, state } = memory;
   const bytes = pages * target.memory.page;
   const scratch = { offset: memory.scratch.offset, bytes: Math.max(...programs.map((each) => each.program.memory.scratch.bytes)) };
@@ -67,7 +67,7 @@ export function buildManifest(input: ManifestInput): Manifest {
         (sum, { sources }) => sum + sources.reduce((count, source) => count + elements(source), 0),
         0,
       ),
-      hash: modelHash(region.sha256, program, kv),
+      hash: modelHash(region.sha256, program, numerics.kv),
     },
     limits,
     memory: { bytes, pages, weights: memory.weights, state, rows, logits, scratch },
@@ -81,11 +81,21 @@ export function buildManifest(input: ManifestInput): Manifest {
     })),
     weights: region.parts,
     tensors: constants.map((constant) => packedTensor(constant, weights)),
-    quantization: { weights: quant, activations: quant === "f32" ? "f32" : "q8", kv },
+    quantization: { weights: weightsName(numerics), activations: draft.graph.nodes.some(readsGroups) ? "q8" : "f32", kv: numerics.kv },
     sampling: model.sampling,
     tokens: model.tokens,
     files: { tokenizer: files.tokenizer, tokenizerConfig: files.tokenizerConfig, chatTemplate: files.chatTemplate },
   };
+}
+
+/** `q4_0`, or `q4_0 but model.embed_tokens.*=q8_0`. */
+function weightsName({ quant, tensorTypes }: Draft["numerics"]): string {
+  return tensorTypes.length === 0 ? quant : `${quant} but ${tensorTypes.join(", ")}`;
+}
+
+/** Whether a node makes 8-bit activations. */
+function readsGroups({ op, attributes }: Node): boolean {
+  return op === "quantize" || attributes.quantize === true;
 }
 
 function elements({ count, shape }: { readonly count: number; readonly shape: readonly number[] }): number {
@@ -99,7 +109,8 @@ function packedTensor({ name, sources, encoding, shape }: PackedConstant, weight
 
 /** What makes two artefacts give the same bits and hold sessions alike: the packed weights and the layout of a session's state. */
 function modelHash(weights: string, { limits, memory }: Program, kv: string): string {
-  return sha256(JSON.stringify({ weights, kv, context: limits.context, rewind: limits.rewind, slotBytes: memory.state.slotBytes }));
+  const { slotBytes, rings, checkpoints } = memory.state;
+  return sha256(JSON.stringify({ weights, kv, context: limits.context, rewind: limits.rewind, slotBytes, rings, checkpoints }));
 }
 
 function sha256(data: Uint8Array | string): string {

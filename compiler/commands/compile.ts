@@ -2,22 +2,21 @@
 import { Command, Option } from "commander";
 import { required } from "../errors.ts";
 import { compile, type CompileResult } from "../index.ts";
-import { emitStages, kvFormatNames, quantFormats, type CompileOptions, type EmitStage } from "../options.ts";
+import { emitStages, type CompileOptions, type EmitStage } from "../options.ts";
 import { printMemory } from "../plan/print.ts";
 import { byteCount, wholeNumber, wordList } from "./flags.ts";
+import { addNumericFlags, type NumericFlags } from "./numeric-flags.ts";
 import { print, progress, warn } from "./report.ts";
 
-type Flags = Omit<CompileOptions, "model" | "onProgress"> & { readonly json?: boolean };
+type Flags = Omit<CompileOptions, "model" | "onProgress" | "tensorTypes"> & NumericFlags & { readonly json?: boolean };
 
 export function compileCommand(): Command {
-  return new Command("compile")
+  const command = new Command("compile")
     .description("compile a model into an artefact")
     .argument("<model>", "a model's folder, or its config.json with the weights beside it")
     .addOption(new Option("--target <target>", "what to emit").choices(["wasm-simd"]).default("wasm-simd"))
     .option("-o, --output <dir>", "the artefact's folder")
-    .addOption(new Option("--quant <format>", "encoding of the weights").choices(quantFormats).default("q4_0"))
     .option("--context <n>", "positions a session can hold (default: the model's, at most 4096)", wholeNumber(1))
-    .addOption(new Option("--kv <format>", "encoding of the KV cache (default: f32 with --quant f32, else f16)").choices(kvFormatNames))
     .option("--prefill-chunk <n>", "most rows in one forward call (default: 64)", wholeNumber(1))
     .option("--sessions <n>", "session slots", wholeNumber(1), 1)
     .option("--max-memory <bytes>", "fail if the memory plan is larger, e.g. 128MB", byteCount)
@@ -26,19 +25,20 @@ export function compileCommand(): Command {
     .option("--shard-size <bytes>", "largest weights file, e.g. 25MB", byteCount)
     .option("--emit <stages>", `write stages as text into the artefact: ${emitStages.join(", ")}`, wordList<EmitStage>(emitStages))
     .option("--dry-run", "plan only; prints the memory plan to the byte")
-    .option("--json", "print the result as JSON")
-    .action(async (model: string, { json, ...flags }: Flags) => {
-      const result = await compile({
-        ...flags,
-        model,
-        onProgress: ({ done, total, tensor }) => {
-          progress(`packing ${done + 1}/${total} ${tensor}`);
-        },
-      });
-      progress(null);
-      warn(result.warnings);
-      print(json ? JSON.stringify(summary(result), null, 2) : describe(result));
+    .option("--json", "print the result as JSON");
+  return addNumericFlags(command).action(async (model: string, { json, tensorType, ...flags }: Flags) => {
+    const result = await compile({
+      ...flags,
+      ...(tensorType === undefined ? {} : { tensorTypes: tensorType }),
+      model,
+      onProgress: ({ done, total, tensor }) => {
+        progress(`packing ${done + 1}/${total} ${tensor}`);
+      },
     });
+    progress(null);
+    warn(result.warnings);
+    print(json ? JSON.stringify(summary(result), null, 2) : describe(result));
+  });
 }
 
 /** What `--json` prints. */

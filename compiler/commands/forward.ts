@@ -1,30 +1,28 @@
 /** `lfmc forward`: the logits of given tokens, from an artefact, or from a model through the graph interpreter under the contract. */
-import { readFile, rename, writeFile } from "node:fs/promises";
-import { Command, Option } from "commander";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { Command } from "commander";
 import { LfmcError } from "../errors.ts";
 import { createInterpreter } from "../graph/interpret.ts";
 import { importModel } from "../import/model.ts";
 import { readConstant } from "../import/read-constant.ts";
-import { kvFormatNames, quantFormats, type Kv, type Quant } from "../options.ts";
 import { preparedGraph } from "../pipeline.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact, openArtefact } from "./open-artefact.ts";
 import { encodeSafetensors } from "./encode-safetensors.ts";
+import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
 import { warn } from "./report.ts";
 
-interface Flags {
+interface Flags extends NumericFlags {
   readonly tokens: string;
   readonly output: string;
   readonly chunk?: number;
   readonly threads?: number;
   readonly variant?: string;
-  readonly quant?: Quant;
-  readonly kv?: Kv;
   readonly randomWeights?: number;
 }
 
 export function forwardCommand(): Command {
-  return new Command("forward")
+  const command = new Command("forward")
     .description("write the logits of every token of a list")
     .argument("<artefact|model>", "folder written by lfmc compile, or a model to interpret")
     .requiredOption("--tokens <file>", "JSON file that holds the token ids: [1, 2, …]")
@@ -32,10 +30,8 @@ export function forwardCommand(): Command {
     .option("--chunk <n>", "rows a forward call; the bits are the same for any", wholeNumber(1))
     .option("--threads <n>", "threads to run on", wholeNumber(1))
     .option("--variant <name>", "code variant to run")
-    .addOption(new Option("--quant <format>", "of a model: encoding of the weights (default: q4_0)").choices(quantFormats))
-    .addOption(new Option("--kv <format>", "of a model: encoding of the KV cache").choices(kvFormatNames))
-    .option("--random-weights <seed>", "of a model: generated weights", wholeNumber())
-    .action(forward);
+    .option("--random-weights <seed>", "of a model: generated weights", wholeNumber());
+  return addNumericFlags(command, "of a model: ").action(forward);
 }
 
 async function forward(path: string, flags: Flags): Promise<void> {
@@ -44,11 +40,19 @@ async function forward(path: string, flags: Flags): Promise<void> {
     ? await runArtefact(path, tokens, flags)
     : await interpretModel(path, tokens, flags);
   const file = encodeSafetensors([{ name: "logits", shape: [tokens.length, vocabulary], values: logits }]);
-  const aside = `${flags.output}.${process.pid}.partial`;
-  await writeFile(aside, file).catch((cause: unknown) => {
-    throw new LfmcError("io/unreadable", "cannot be written", { subject: flags.output, hint: "choose another file with -o", cause });
-  });
-  await rename(aside, flags.output);
+  await writeWhole(flags.output, file);
+}
+
+/** Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. */
+async function writeWhole(path: string, file: Uint8Array): Promise<void> {
+  const aside = `${path}.${process.pid}.partial`;
+  try {
+    await writeFile(aside, file);
+    await rename(aside, path);
+  } catch (cause) {
+    await rm(aside, { force: true });
+    throw new LfmcError("io/unreadable", "cannot be written", { subject: path, hint: "choose another file with -o", cause });
+  }
 }
 
 async function readTokens(file: string): Promise<readonly number[]> {
@@ -97,11 +101,11 @@ async function runArtefact(path: string, tokens: readonly number[], { chunk, thr
   }
 }
 
-async function interpretModel(path: string, tokens: readonly number[], { quant, kv, chunk, randomWeights }: Flags): Promise<Logits> {
+async function interpretModel(path: string, tokens: readonly number[], { chunk, randomWeights, ...numerics }: Flags): Promise<Logits> {
   const model = await importModel(path, randomWeights === undefined ? {} : { randomWeights });
   try {
-    warn(model.warnings);
-    const graph = preparedGraph(model, { ...(quant === undefined ? {} : { quant }), ...(kv === undefined ? {} : { kv }) });
+    const { graph, warnings } = preparedGraph(model, numericOptions(numerics));
+    warn([...model.warnings, ...warnings]);
     const interpreter = await createInterpreter(graph, (constant) => readConstant(model.store, constant), "contract");
     const vocabulary = model.config.vocabSize;
     const logits = new Float32Array(tokens.length * vocabulary);

@@ -1,7 +1,7 @@
 /** `lfmc inspect`: every stage of a compile as text; of an artefact, its manifest and its module. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import wabt from "wabt";
 import { wasmSimd } from "../../targets/wasm/target.ts";
 import { parseManifest } from "../../runtime/manifest-parse.ts";
@@ -9,27 +9,25 @@ import { required, LfmcError } from "../errors.ts";
 import { printGraph } from "../graph/print.ts";
 import { importModel } from "../import/model.ts";
 import { printKernel } from "../kernel/print.ts";
-import { kvFormatNames, quantFormats, type Kv, type Quant } from "../options.ts";
-import { draftPrograms, memoryPages } from "../pipeline.ts";
+import { draftPrograms, memoryPages, preparedGraph } from "../pipeline.ts";
 import { printMemory, printPlan } from "../plan/print.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact } from "./open-artefact.ts";
+import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
 import { print, warn } from "./report.ts";
 
-interface Flags {
+interface Flags extends NumericFlags {
   readonly graph?: boolean;
   readonly kernels?: boolean;
   readonly plan?: boolean;
   readonly wat?: boolean;
   readonly json?: boolean;
-  readonly quant: Quant;
-  readonly kv?: Kv;
   readonly context?: number;
   readonly prefillChunk?: number;
 }
 
 export function inspectCommand(): Command {
-  return new Command("inspect")
+  const command = new Command("inspect")
     .description("print a model's graph, kernels, plan or code; of an artefact, its manifest or code")
     .argument("<artefact|model>", "folder written by lfmc compile, or a model (its weights are not needed)")
     .option("--graph", "the graph after all passes")
@@ -37,13 +35,11 @@ export function inspectCommand(): Command {
     .option("--plan", "the memory plan and the kernel calls")
     .option("--wat", "the WebAssembly module as text")
     .option("--json", "the facts as JSON")
-    .addOption(new Option("--quant <format>", "of a model: encoding of the weights").choices(quantFormats).default("q4_0"))
-    .addOption(new Option("--kv <format>", "of a model: encoding of the KV cache").choices(kvFormatNames))
     .option("--context <n>", "of a model: positions a session can hold", wholeNumber(1))
-    .option("--prefill-chunk <n>", "of a model: most rows in one forward call", wholeNumber(1))
-    .action(async (path: string, flags: Flags) => {
-      print((await isArtefact(path)) ? await inspectArtefact(path, flags) : await inspectModel(path, flags));
-    });
+    .option("--prefill-chunk <n>", "of a model: most rows in one forward call", wholeNumber(1));
+  return addNumericFlags(command, "of a model: ").action(async (path: string, flags: Flags) => {
+    print((await isArtefact(path)) ? await inspectArtefact(path, flags) : await inspectModel(path, flags));
+  });
 }
 
 async function inspectArtefact(folder: string, flags: Flags): Promise<string> {
@@ -77,15 +73,16 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
   // Shapes are all that is needed: generated weights stand in, and none is ever read.
   const model = await importModel(path, { randomWeights: 0 });
   warn(model.warnings);
-  const { quant, kv, context, prefillChunk } = flags;
+  const { context, prefillChunk } = flags;
   const options = {
     model: path,
     target: wasmSimd.name,
-    quant,
-    ...(kv === undefined ? {} : { kv }),
+    ...numericOptions(flags),
     ...(context === undefined ? {} : { context }),
     ...(prefillChunk === undefined ? {} : { prefillChunk }),
   };
+  // What has no kernels yet has a graph all the same.
+  if (flags.graph && !flags.kernels && !flags.plan && !flags.wat && !flags.json) return printGraph(preparedGraph(model, options).graph);
   const { graph, programs } = draftPrograms(model, wasmSimd, options);
   const { variant, program } = required(programs[0], "variant");
   if (flags.json)

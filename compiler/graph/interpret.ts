@@ -4,7 +4,7 @@
  */
 import { internal, LfmcError, required } from "../errors.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../numeric/half.ts";
-import { quantizeQ4 } from "../numeric/quantize.ts";
+import { groupFormatNamed, quantizeWeights } from "../numeric/weight-groups.ts";
 import type { ArithmeticMode } from "./arithmetic/arithmetic.ts";
 import { arithmetics } from "./arithmetic/modes.ts";
 import { opNamed } from "./ops.ts";
@@ -66,6 +66,8 @@ function encodeConstant({ name, type }: Constant, values: Float32Array): Tensor 
   if (values.length !== expected) {
     throw new LfmcError("weights/shape", `${values.length} values, expected ${expected}`, { subject: name });
   }
+  const format = groupFormatNamed(type.encoding);
+  if (format) return { kind: "weights", shape, groups: quantizeWeights(format, values, rowCount(shape), lastAxis(shape)) };
   switch (type.encoding) {
     case "f32":
       return dense(shape, values);
@@ -79,11 +81,7 @@ function encodeConstant({ name, type }: Constant, values: Float32Array): Tensor 
         shape,
         values.map((value) => bf16ToF32(f32ToBf16(value))),
       );
-    case "q4_0":
-      return { kind: "weights", shape, groups: quantizeQ4(values, rowCount(shape), lastAxis(shape)), offset: 8 };
-    case "q8_0":
-    case "q8":
-    case "i32":
+    default:
       return internal(`constant ${name} in ${type.encoding}`);
   }
 }

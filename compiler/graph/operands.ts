@@ -3,13 +3,19 @@
  * faults are the graph's (graph/invalid); a tensor of another kind than the types promised is a fault of lfmc.
  */
 import { internal, LfmcError } from "../errors.ts";
+import { groupFormatNamed, groupFormats } from "../numeric/weight-groups.ts";
 import type { Activation, DenseTensor, IndexTensor, Tensor, Weight } from "./tensor.ts";
 import type { Encoding, ValueType } from "./types.ts";
 
-/** Encodings a weight may have; "q8_0" joins them with its kernels. */
-export const weightEncodings: readonly Encoding[] = ["f32", "f16", "bf16", "q4_0"];
-/** Those in groups: they may meet quantised activations. */
-export const quantizedWeightEncodings: readonly Encoding[] = ["q4_0"];
+/** Encodings in groups. */
+const groupedEncodings: readonly Encoding[] = Object.values(groupFormats).map(({ name }) => name);
+/** Encodings that a constant may have. */
+export const weightEncodings: readonly Encoding[] = ["f32", "f16", "bf16", ...groupedEncodings];
+
+/** Whether weights of this encoding lie in groups: those may meet quantised activations. */
+export function isGrouped(encoding: Encoding): boolean {
+  return groupFormatNamed(encoding) !== undefined;
+}
 
 /** The type of a [rows, width] value. */
 export interface ActivationType {
@@ -72,7 +78,7 @@ export class OperandTypes {
 
   /** The weight of a product with `x`: any weight encoding for f32 activations, one in groups for quantised ones. */
   productWeight(name: string, x: ActivationType, expected: readonly (number | null)[]): readonly number[] {
-    return this.weight(name, expected, x.encoding === "q8" ? quantizedWeightEncodings : weightEncodings);
+    return this.weight(name, expected, x.encoding === "q8" ? groupedEncodings : weightEncodings);
   }
 }
 

@@ -10,13 +10,13 @@
  *   attribute = number | string | "true" | "false" | "null"
  */
 import { LfmcError } from "../errors.ts";
-import { formatType } from "./operands.ts";
+import { formatType, weightEncodings } from "./operands.ts";
 import { Scanner } from "./scanner.ts";
 import { inferTypes } from "./types-of.ts";
 import type { Attribute, Constant, Dimension, Encoding, Graph, Node, TensorSlice, ValueName, ValueType } from "./types.ts";
 import { verifyGraph } from "./verify.ts";
 
-const encodings: readonly Encoding[] = ["f32", "f16", "bf16", "q4_0", "q8_0", "q8", "i32"];
+const encodings: readonly Encoding[] = [...weightEncodings, "q8", "i32"];
 
 interface TypedName {
   readonly name: ValueName;

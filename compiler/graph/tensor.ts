@@ -3,7 +3,8 @@
  * binary32, indices, quantised activations and quantised weights. Row-major; the last axis is contiguous.
  */
 import { internal } from "../errors.ts";
-import { quantizeActivations, type QuantizedActivations, type Q4Weights } from "../numeric/quantize.ts";
+import { quantizeActivations, type QuantizedActivations } from "../numeric/quantize.ts";
+import type { GroupedWeights } from "../numeric/weight-groups.ts";
 
 export interface DenseTensor {
   readonly kind: "dense";
@@ -24,12 +25,11 @@ export interface ActivationTensor {
   readonly groups: QuantizedActivations;
 }
 
-/** Unsigned groups of a weight seen as [product of all axes but the last, last axis]: w = scale * (u - offset) * 2^-exponent. */
+/** Unsigned groups (numeric/weight-groups) of a weight seen as [product of all axes but the last, last axis]. */
 export interface WeightTensor {
   readonly kind: "weights";
   readonly shape: readonly number[];
-  readonly groups: Q4Weights;
-  readonly offset: number;
+  readonly groups: GroupedWeights;
 }
 
 export type Tensor = DenseTensor | IndexTensor | ActivationTensor | WeightTensor;

@@ -3,12 +3,11 @@
  * again.
  */
 import { LfmcError } from "../errors.ts";
-import { formatType } from "./operands.ts";
+import { formatType, weightEncodings } from "./operands.ts";
 import { inferTypes } from "./types-of.ts";
-import type { Attribute, Constant, Encoding, Graph, TensorSlice, ValueName } from "./types.ts";
+import type { Attribute, Constant, Graph, TensorSlice, ValueName } from "./types.ts";
 
 const legalName = /^[A-Za-z0-9_.-]+$/;
-const constantEncodings: readonly Encoding[] = ["f32", "f16", "bf16", "q4_0", "q8_0"];
 
 /** Throws graph/invalid, naming the value at fault, unless the graph holds to its invariants (README.md lists them). */
 export function verifyGraph(graph: Graph): void {
@@ -36,7 +35,7 @@ function verifyConstant({ name, type, sources }: Constant): void {
   if (shape.length !== type.shape.length || shape.length === 0 || !shape.every(isCount)) {
     fail(name, `is a constant and ${formatType(type)}; its axes must be numbers from 1`);
   }
-  if (!constantEncodings.includes(type.encoding)) fail(name, `is a constant in ${type.encoding}, expected ${constantEncodings.join(", ")}`);
+  if (!weightEncodings.includes(type.encoding)) fail(name, `is a constant in ${type.encoding}, expected ${weightEncodings.join(", ")}`);
   for (const source of sources) verifySource(name, shape, source);
   const elements = sources.reduce((sum, source) => sum + source.count * (source.shape.at(-1) ?? 1), 0);
   const expected = product(shape);

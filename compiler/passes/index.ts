@@ -1,17 +1,22 @@
 /** The passes between import and plan, in order. */
+import type { KvFormat } from "../graph/kv-cache.ts";
+import { deadValues } from "./dead-values.ts";
+import { foldSlices } from "./fold-slices.ts";
 import { fuseGatedLinear } from "./fuse-gated-linear.ts";
 import { fuseJointQkv } from "./fuse-joint-qkv.ts";
 import { fuseNormQuantize } from "./fuse-norm-quantize.ts";
 import { fuseResidual } from "./fuse-residual.ts";
 import { fuseShortConv } from "./fuse-short-conv.ts";
-import { kvFormat, type KvFormat } from "./kv-format.ts";
+import { kvFormat } from "./kv-format.ts";
 import type { Pass } from "./pass.ts";
 import { quantizeActivations } from "./quantize-activations.ts";
 import { quantizeWeights, type EncodingChoice } from "./quantize-weights.ts";
 
 export { runPasses, type Pass } from "./pass.ts";
-export type { KvFormat } from "./kv-format.ts";
+export type { KvFormat } from "../graph/kv-cache.ts";
 export type { EncodingChoice, WeightEncoding } from "./quantize-weights.ts";
+export { chooseEncodings, parseTensorType, weightFormats } from "./tensor-types.ts";
+export type { ChosenEncodings, FormatRequest, StoredType, TensorType, WeightFormat } from "./tensor-types.ts";
 
 export interface PassOptions {
   /** Encoding of each matrix; `() => "q4_0"` for all alike. */
@@ -21,10 +26,13 @@ export interface PassOptions {
   readonly kv: KvFormat;
 }
 
-/** What every compilation runs. Fusions keep the logits' bits; the quantize-* passes and kv-format define them. */
+/** What every compilation runs. The quantize-* passes and kv-format define the logits' bits; all others keep them. */
 export function standardPasses({ weights, activations, kv }: PassOptions): readonly Pass[] {
   return [
-    // First, while each matrix is still one tensor of the checkpoint: the stacking fusions then leave apart what is stored differently.
+    // Before all that asks how often a value is read.
+    deadValues,
+    foldSlices,
+    // While each matrix is still one tensor of the checkpoint: the stacking fusions then leave apart what is stored differently.
     quantizeWeights(weights),
     // The stacking fusions look for plain linears, so they come before residuals are drawn in.
     fuseJointQkv,

@@ -1,8 +1,6 @@
 /** The key-value cache is stored in the format asked for: attention(q, k, v) -> attention(q, k, v, kv = format). */
+import type { KvFormat } from "../graph/kv-cache.ts";
 import type { Pass } from "./pass.ts";
-
-/** Formats of the cache. "f16" rounds to nearest-even. */
-export type KvFormat = "f32" | "f16";
 
 /** The pass that sets the cache format of every attention. */
 export function kvFormat(format: KvFormat): Pass {

@@ -2,7 +2,7 @@
  * Products with quantised weights take quantised activations: linear(x, W) -> linear(quantize(x), W), for W in groups. A value is
  * quantised once, where it is made, however many products read it; what needs all its bits (router, residual) keeps reading x.
  */
-import { quantizedWeightEncodings } from "../graph/operands.ts";
+import { isGrouped } from "../graph/operands.ts";
 import type { Node, ValueName } from "../graph/types.ts";
 import { productMatrices } from "./matrices.ts";
 import type { Pass } from "./pass.ts";
@@ -23,7 +23,7 @@ export const quantizeActivations: Pass = {
 function takesQuantized(node: Node, around: Surroundings): boolean {
   const matrices = productMatrices(node);
   if (matrices.length === 0 || around.typeOf(input(node, "x")).encoding !== "f32") return false;
-  return matrices.every((matrix) => quantizedWeightEncodings.includes(around.typeOf(matrix).encoding));
+  return matrices.every((matrix) => isGrouped(around.typeOf(matrix).encoding));
 }
 
 /** The node with the quantised value for its x, the first input of every product. */

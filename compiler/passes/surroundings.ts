@@ -36,7 +36,17 @@ export class Surroundings {
 
   /** Whether one input of one node is all that reads the value; the graph's output is read from outside too. */
   usedOnce(value: ValueName): boolean {
-    return this.#uses.get(value) === 1 && value !== this.#graph.output;
+    return this.#uses.get(value) === 1 && !this.isOutput(value);
+  }
+
+  /** The nodes that read the value. */
+  readers(value: ValueName): readonly Node[] {
+    return this.#graph.nodes.filter(({ inputs }) => inputs.includes(value));
+  }
+
+  /** Whether the value is what the graph gives. */
+  isOutput(value: ValueName): boolean {
+    return value === this.#graph.output;
   }
 
   typeOf(value: ValueName): ValueType {

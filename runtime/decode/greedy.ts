@@ -3,7 +3,8 @@ import { LfmcError } from "../errors.ts";
 import type { Decoder } from "./decoder.ts";
 
 export const greedy: Decoder = (timeline, sample, { chunk }) => {
-  const [logits] = timeline.step(chunk, "last");
+  let [logits] = timeline.step(chunk, "last");
+  while (!logits && timeline.pending > 0) [logits] = timeline.step(chunk, "last");
   if (!logits) throw new LfmcError("run/input", "has no token to continue from", { subject: "session" });
   const token = sample(logits, timeline.tokens);
   timeline.append([token]);

@@ -1,5 +1,5 @@
 /**
- * The npm-shaped package round a module: entry points, types and package.json. One universal entry serves Node, Deno, Bun and pages
+ * The npm-shaped package round a module: entry points and package.json. One universal entry serves Node, Deno, Bun and pages
  * (it finds its files beside itself); edge workers, which may not compile code at run time, import the module statically.
  */
 import type { Manifest } from "../../runtime/manifest.ts";
@@ -12,16 +12,14 @@ export interface PackageFile {
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/** All text files but the runtime's own. `license` names the licence file taken along, if any. */
+/** All text files but the declarations and the runtime's own. `license` names the licence file taken along, if any. */
 export function packageFiles(manifest: Manifest, { license }: { readonly license: string | null }): readonly PackageFile[] {
   const [variant] = manifest.variants;
   return [
     { path: "package.json", text: json(packageJson(manifest, license)) },
     { path: "manifest.json", text: json(manifest) },
     { path: "index.js", text: universalEntry },
-    { path: "index.d.ts", text: entryTypes },
     { path: "worker.js", text: workerEntry(variant?.module ?? "") },
-    { path: "worker.d.ts", text: entryTypes },
     { path: "README.md", text: readme(manifest) },
   ];
 }
@@ -57,12 +55,6 @@ const universalEntry = `// Loads the model from the files beside this one.
 import { load as loadArtefact } from "./runtime.js";
 export * from "./runtime.js";
 export const load = (options = {}) => loadArtefact({ base: new URL("./", import.meta.url), ...options });
-`;
-
-const entryTypes = `import type { LoadOptions, Model } from "./types/index.js";
-export * from "./types/index.js";
-/** Loads the model; every option has a default. */
-export declare function load(options?: LoadOptions): Promise<Model>;
 `;
 
 function workerEntry(module: string): string {

@@ -44,6 +44,13 @@ const areas: readonly Area[] = [
   },
   { prefix: "compiler/passes/", files: ["compiler/passes/", "compiler/graph/", ...foundations], builtins: "none" },
   { prefix: "compiler/plan/", files: ["compiler/plan/", "compiler/graph/", "compiler/kernel/", ...foundations], builtins: "none" },
+  {
+    prefix: "compiler/artefact/bindings.ts",
+    files: ["compiler/errors.ts"],
+    types: ["runtime/manifest.ts"],
+    packages: ["ts-morph"],
+    builtins: "none",
+  },
   { prefix: "compiler/cli.ts", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
   { prefix: "compiler/commands/inspect", files: anything, packages: ["commander", "picocolors", ...moduleReaders], builtins: "static" },
   { prefix: "compiler/commands/verify", files: anything, packages: ["commander", "picocolors", ...moduleReaders], builtins: "static" },

@@ -3,10 +3,19 @@
  * quantised rows, row lists. All finite, because what comes of infinities is outside the numeric contract.
  */
 
-import { blockBytes, groupBytes, panelBytes, panelCount, panelsStart, scaleRowBytes } from "../../compiler/kernel/library/panels.ts";
-import type { PanelLayout } from "../../compiler/kernel/library/panels.ts";
+import {
+  blockBytes,
+  groupBytes,
+  isGrouped,
+  panelBytes,
+  panelCount,
+  panelsStart,
+  scaleRowBytes,
+  type FloatEncoding,
+  type PanelLayout,
+} from "../../compiler/kernel/library/panels.ts";
 import { rowBytes } from "../../compiler/kernel/library/rows.ts";
-import { f32ToF16 } from "../../compiler/numeric/half.ts";
+import { f32ToBf16, f32ToF16 } from "../../compiler/numeric/half.ts";
 import { quantizeActivations } from "../../compiler/numeric/quantize.ts";
 import { ropeTables } from "../../compiler/numeric/rope.ts";
 import type { Fill, RegionSpec } from "./image.ts";
@@ -88,21 +97,28 @@ export function unwritten(count: number): RegionSpec {
   return { bytes: 4 * count };
 }
 
-/** A packed matrix. A q4_0 header undoes a power of two; scales are normal, of both signs. */
+/** bfloat16 numbers of ordinary size. */
+const bfloats: Fill = (region, random) => {
+  for (let at = 0; at < region.byteLength; at += 2) region.setUint16(at, f32ToBf16(between(random, -2, 2)), true);
+};
+
+const floatFills: Readonly<Record<FloatEncoding["weights"], Fill>> = { f32: ordinary, f16: halves, bf16: bfloats };
+
+/** A packed matrix. A grouped one's header undoes a power of two; scales are normal, of both signs. */
 export function matrix(layout: PanelLayout): RegionSpec {
   const { encoding } = layout;
   const bytes = panelsStart(layout) + panelCount(layout) * layout.streams * panelBytes(layout);
-  if (encoding.weights === "f32") return { bytes, fill: ordinary };
+  if (!isGrouped(encoding)) return { bytes, fill: floatFills[encoding.weights] };
   const { scales } = encoding;
   return {
     bytes,
     fill: (region, random) => {
       region.setFloat32(0, 2 ** -random.pick([1, 3, 7]), true);
-      for (let block = panelsStart(layout); block < bytes; block += blockBytes(scales)) {
-        const nibbles = block + 2 * scaleRowBytes(scales);
+      for (let block = panelsStart(layout); block < bytes; block += blockBytes(encoding)) {
+        const values = block + 2 * scaleRowBytes(scales);
         const size = scales === "f16" ? 2 : 4;
-        for (let at = block; at < nibbles; at += size) writeScale(region, at, size, random);
-        for (let at = nibbles; at < nibbles + 2 * groupBytes; at++) region.setUint8(at, random.below(256));
+        for (let at = block; at < values; at += size) writeScale(region, at, size, random);
+        for (let at = values; at < values + 2 * groupBytes(encoding); at++) region.setUint8(at, random.below(256));
       }
     },
   };

@@ -7,11 +7,13 @@ import { contract } from "../../compiler/graph/arithmetic/contract.ts";
 import { opNamed } from "../../compiler/graph/ops.ts";
 import { SessionState } from "../../compiler/graph/state.ts";
 import { dense, quantized, type Tensor } from "../../compiler/graph/tensor.ts";
+import type { KvFormat } from "../../compiler/graph/kv-cache.ts";
 import type { Attributes } from "../../compiler/graph/types.ts";
 import { exp, sigmoid, silu } from "../../compiler/numeric/exp.ts";
-import { f16ToF32, f32ToF16 } from "../../compiler/numeric/half.ts";
-import { quantizeActivations, quantizeQ4 } from "../../compiler/numeric/quantize.ts";
+import { f16ToF32, f32ToF16, roundHalfEven } from "../../compiler/numeric/half.ts";
+import { quantizeActivations } from "../../compiler/numeric/quantize.ts";
 import { ropeAngle, ropeTables } from "../../compiler/numeric/rope.ts";
+import { groupFormats, quantizeWeights, type GroupFormatName } from "../../compiler/numeric/weight-groups.ts";
 import { rowsFrom } from "./random-graph.ts";
 
 const f = Math.fround;
@@ -25,9 +27,17 @@ function noise(seed: number, count: number, size = 1): Float32Array {
   });
 }
 
-function weights(shape: readonly number[], values: Float32Array): Tensor & { kind: "weights" } {
+/** The encodings in groups, each with the number that stands for a zero weight. */
+const encodings = [
+  { encoding: "q4_0", offset: 8 },
+  { encoding: "q8_0", offset: 128 },
+] as const;
+/** Weights of 1e-5 have subnormal scales, which are stored multiplied by a power of two. */
+const sizedEncodings = encodings.flatMap((each) => [1, 1e-5].map((size) => ({ ...each, size })));
+
+function weights(encoding: GroupFormatName, shape: readonly number[], values: Float32Array): Tensor & { kind: "weights" } {
   const width = shape.at(-1) ?? 1;
-  return { kind: "weights", shape, groups: quantizeQ4(values, values.length / width, width), offset: 8 };
+  return { kind: "weights", shape, groups: quantizeWeights(groupFormats[encoding], values, values.length / width, width) };
 }
 
 /** The first output's numbers, for rows of one session from position 0. */
@@ -67,16 +77,16 @@ describe("linear", () => {
     expect(numbers(found)).toEqual(expected(product));
   });
 
-  // Weights of 1e-5 have subnormal scales, which are stored multiplied by a power of two.
-  test.each([1, 1e-5])("f32 times q4_0 of size %d: w = scale * (u - 8), the power of two undone at the end", (size) => {
-    const w = weights([outputs, width], noise(5, outputs * width, size));
+  test.each(sizedEncodings)("f32 times $encoding of size $size: w = scale * (u - $offset), the power of two undone at the end", (each) => {
+    const { encoding, offset, size } = each;
+    const w = weights(encoding, [outputs, width], noise(5, outputs * width, size));
     const { columns, u, scales, exponent } = w.groups;
     expect(exponent > 0).toBe(size < 1);
     const found = evaluate("linear", [dense([rows, width], x), w, ...rest], attributes, rows);
     const product = (row: number, n: number): number => {
       let acc = 0;
       for (let k = 0; k < width; k++) {
-        const value = f((scales[(n * columns) / 32 + Math.floor(k / 32)] ?? NaN) * ((u[n * columns + k] ?? NaN) - 8));
+        const value = f((scales[(n * columns) / 32 + Math.floor(k / 32)] ?? NaN) * ((u[n * columns + k] ?? NaN) - offset));
         acc = f(acc + f((x[row * width + k] ?? NaN) * value));
       }
       return f(acc * 2 ** -exponent);
@@ -84,8 +94,8 @@ describe("linear", () => {
     expect(numbers(found)).toEqual(expected(product));
   });
 
-  test.each([1, 1e-5])("q8 times q4_0 of size %d: groups in rising k, scaled by dw * dx", (size) => {
-    const w = weights([outputs, width], noise(6, outputs * width, size));
+  test.each(sizedEncodings)("q8 times $encoding of size $size: groups in rising k, scaled by dw * dx", ({ encoding, offset, size }) => {
+    const w = weights(encoding, [outputs, width], noise(6, outputs * width, size));
     const { columns, u, scales, exponent } = w.groups;
     const activations = quantizeActivations(x, rows, width);
     const found = evaluate("linear", [quantized(dense([rows, width], x)), w, ...rest], attributes, rows);
@@ -95,7 +105,7 @@ describe("linear", () => {
         let raw = 0;
         for (let k = 32 * group; k < 32 * group + 32; k++) raw += (u[n * columns + k] ?? NaN) * (activations.q[row * columns + k] ?? NaN);
         // As kernels do it: the offset enters through the group's sum.
-        const isum = raw - 8 * (activations.sums[(row * columns) / 32 + group] ?? NaN);
+        const isum = raw - offset * (activations.sums[(row * columns) / 32 + group] ?? NaN);
         const scale = f((scales[(n * columns) / 32 + group] ?? NaN) * (activations.scales[(row * columns) / 32 + group] ?? NaN));
         acc = f(acc + f(f(isum) * scale));
       }
@@ -105,12 +115,14 @@ describe("linear", () => {
   });
 });
 
-test("embedding from q4_0 undoes the power of two after the product", () => {
-  const table = weights([3, 40], noise(7, 120, 1e-5));
+test.each(encodings)("embedding from $encoding undoes the power of two after the product", ({ encoding, offset }) => {
+  const table = weights(encoding, [3, 40], noise(7, 120, 1e-5));
   const { u, scales, exponent, columns } = table.groups;
   expect(exponent).toBeGreaterThan(0);
   const found = numbers(evaluate("embedding", [table], {}, 1));
-  const expected = Array.from({ length: 40 }, (_, k) => f(f((scales[Math.floor(k / 32)] ?? NaN) * ((u[k] ?? NaN) - 8)) * 2 ** -exponent));
+  const expected = Array.from({ length: 40 }, (_, k) =>
+    f(f((scales[Math.floor(k / 32)] ?? NaN) * ((u[k] ?? NaN) - offset)) * 2 ** -exponent),
+  );
   expect(columns).toBe(64);
   expect(found).toEqual(expected);
 });
@@ -179,18 +191,30 @@ test("short-conv: oldest tap first, then bias, then C", () => {
   });
 });
 
-describe("attention", () => {
-  const [heads, kvHeads, headSize, positions] = [4, 2, 3, 150];
+describe.each([3, 36])("attention over heads of %d", (headSize) => {
+  const [heads, kvHeads, positions] = [4, 2, 150];
   const q = noise(16, positions * heads * headSize, 4);
   const k = noise(17, positions * kvHeads * headSize, 4);
   const v = noise(18, positions * kvHeads * headSize, 4);
   const scale = headSize ** -0.5;
 
+  /** Number `d` of a head as the cache holds it. */
+  function stored(values: Float32Array, kv: KvFormat, d: number): number {
+    const x = values[d] ?? NaN;
+    if (kv === "f32") return x;
+    if (kv === "f16") return f16ToF32(f32ToF16(x));
+    const group = values.filter((_, i) => Math.floor(i / 32) === Math.floor(d / 32));
+    const m = group.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
+    return f(f(m / 127) * roundHalfEven(f(x * f(127 / m))));
+  }
+
   /** Blocks as lists of [position, score], merged pairwise in rising order. */
-  function expected(t: number, head: number, window: number | null, store: (x: number) => number): readonly number[] {
-    const at = (x: Float32Array, position: number, d: number): number =>
-      store(x[(position * kvHeads + Math.floor(head / 2)) * headSize + d] ?? NaN);
-    const dims = [0, 1, 2];
+  function expected(t: number, head: number, window: number | null, kv: KvFormat): readonly number[] {
+    const at = (x: Float32Array, position: number, d: number): number => {
+      const start = (position * kvHeads + Math.floor(head / 2)) * headSize;
+      return stored(x.subarray(start, start + headSize), kv, d);
+    };
+    const dims = Array.from({ length: headSize }, (_, d) => d);
     const score = (position: number): number =>
       f(dims.reduce((sum, d) => f(sum + f((q[(t * heads + head) * headSize + d] ?? NaN) * at(k, position, d))), 0) * f(scale));
     const visible = Array.from({ length: t + 1 }, (_, position) => position).filter((position) => window === null || position > t - window);
@@ -219,18 +243,19 @@ describe("attention", () => {
     { window: null, kv: "f16" },
     { window: 70, kv: "f32" },
     { window: 1, kv: "f16" },
-  ])("window $window, cache $kv", ({ window, kv }) => {
+    { window: null, kv: "q8_0" },
+    { window: 70, kv: "q8_0" },
+  ] as const)("window $window, cache $kv", ({ window, kv }) => {
     const inputs = [
       dense([positions, heads * headSize], q),
       dense([positions, kvHeads * headSize], k),
       dense([positions, kvHeads * headSize], v),
     ];
     const found = numbers(evaluate("attention", inputs, { heads, kvHeads, headSize, scale, window, state: 0, kv }, positions));
-    const store = kv === "f16" ? (x: number) => f16ToF32(f32ToF16(x)) : (x: number) => x;
     for (const t of [0, 1, 63, 64, 65, 127, 128, 133, 149]) {
       for (let head = 0; head < heads; head++) {
         const start = (t * heads + head) * headSize;
-        expect(found.slice(start, start + headSize), `position ${t}, head ${head}`).toEqual(expected(t, head, window, store));
+        expect(found.slice(start, start + headSize), `position ${t}, head ${head}`).toEqual(expected(t, head, window, kv));
       }
     }
   });
@@ -263,11 +288,13 @@ describe("router and experts", () => {
     expect(numbers(route({ normalize: true, scale: 2.5 }), 1)).toEqual(expected);
   });
 
-  test.each([false, true])("experts: silu(gate)*up, down, weighed sum from +0, one residual add; quantised: %s", (quantize) => {
+  const cases = encodings.flatMap(({ encoding }) => [false, true].map((quantize) => ({ encoding, quantize })));
+  test.each(cases)("experts in $encoding: silu(gate)*up, down, weighed sum from +0, one residual add; x quantised: $quantize", (each) => {
+    const { encoding, quantize } = each;
     const [count, inner, width] = [3, 34, 40];
     const x = dense([1, width], noise(20, width));
-    const [gate, up] = [21, 22].map((seed) => weights([count, inner, width], noise(seed, count * inner * width)));
-    const down = weights([count, width, inner], noise(23, count * width * inner));
+    const [gate, up] = [21, 22].map((seed) => weights(encoding, [count, inner, width], noise(seed, count * inner * width)));
+    const down = weights(encoding, [count, width, inner], noise(23, count * width * inner));
     const chosen: Tensor = { kind: "index", shape: [1, 2], data: Int32Array.of(0, 2) };
     const r = Float32Array.of(0.3, 0.6);
     const residual = noise(24, width);

@@ -4,6 +4,8 @@
  */
 import fc from "fast-check";
 import { createBuilder, type GraphBuilder } from "../../compiler/graph/builder.ts";
+import { kvFormats, type KvFormat } from "../../compiler/graph/kv-cache.ts";
+import { isGrouped, weightEncodings } from "../../compiler/graph/operands.ts";
 import type { RowSource } from "../../compiler/import/read-constant.ts";
 import type { Encoding, Graph, Row, TensorSlice, ValueName } from "../../compiler/graph/types.ts";
 
@@ -19,7 +21,7 @@ export interface AttentionSpec {
   readonly queriesPerKey: number;
   readonly halfHead: number;
   readonly window: number | null;
-  readonly kv: "f32" | "f16";
+  readonly kv: KvFormat;
 }
 
 export interface DenseSpec {
@@ -41,8 +43,8 @@ export interface GraphSpec {
   readonly hidden: number;
   readonly vocabulary: number;
   readonly layers: readonly { readonly operator: ConvSpec | AttentionSpec; readonly feedForward: DenseSpec | MoeSpec }[];
-  readonly weights: Extract<Encoding, "f32" | "f16" | "bf16" | "q4_0">;
-  /** Quantise activations before products; needs q4_0 weights. */
+  readonly weights: Encoding;
+  /** Quantise activations before products; needs weights in groups. */
   readonly quantize: boolean;
   readonly fused: boolean;
 }
@@ -55,9 +57,10 @@ const operator: fc.Arbitrary<ConvSpec | AttentionSpec> = fc.oneof(
     kind: fc.constant("attention" as const),
     kvHeads: size(2),
     queriesPerKey: size(3),
-    halfHead: size(5),
+    // Heads of one group of the cache or part of one, and of more.
+    halfHead: fc.oneof(size(5), fc.constantFrom(16, 17, 33)),
     window: fc.option(size(80), { freq: 2 }),
-    kv: fc.constantFrom("f32", "f16"),
+    kv: fc.constantFrom(...kvFormats),
   }),
 );
 
@@ -82,11 +85,11 @@ export const graphSpecs: fc.Arbitrary<GraphSpec> = fc
     hidden: size(70),
     vocabulary: size(20),
     layers: fc.array(fc.record({ operator, feedForward }), { minLength: 1, maxLength: 2 }),
-    weights: fc.constantFrom("f32" as const, "f16" as const, "bf16" as const, "q4_0" as const),
+    weights: fc.constantFrom(...weightEncodings),
     quantize: fc.boolean(),
     fused: fc.boolean(),
   })
-  .map((spec) => ({ ...spec, quantize: spec.quantize && spec.weights === "q4_0" }));
+  .map((spec) => ({ ...spec, quantize: spec.quantize && isGrouped(spec.weights) }));
 
 /** Weights by a hash of tensor, row and column: about uniform in (-1, 1), divided by the square root of the row's length. */
 export function randomRows(seed: number, lengths: ReadonlyMap<string, number>): RowSource {

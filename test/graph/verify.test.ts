@@ -70,7 +70,7 @@ describe("each invariant", () => {
     [
       "words are known",
       withAttributes("layer.1.attention", { kv: "f8" }),
-      'layer.1.attention: attribute kv is "f8", expected "f32" or "f16"',
+      'layer.1.attention: attribute kv is "f8", expected "f32" or "f16" or "q8_0"',
     ],
     ["numbers are finite", withAttributes("layer.0.router.experts", { scale: Infinity }), "attribute scale is null, expected a number"],
     ["states are unique", withAttributes("layer.1.attention", { state: 0 }), "layer.1.attention: has state 0, which is layer.0.conv's"],
@@ -85,7 +85,7 @@ describe("each invariant", () => {
     [
       "quantised activations need quantised weights",
       withType("layer.1.w1", { encoding: "f16" }),
-      "layer.1.gate: weight is f16, expected q4_0",
+      "layer.1.gate: weight is f16, expected q4_0 or q8_0",
     ],
     ["norms stay f32", withType("layer.0.ffn_norm.weight", { encoding: "f16" }), "layer.0.ffn_norm: weight is f16, expected f32"],
     ["the router stays f32", withType("layer.0.router", { encoding: "q4_0" }), "layer.0.router.experts: gate is q4_0, expected f32"],

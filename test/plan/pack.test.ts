@@ -8,7 +8,7 @@ import type { PackedConstant, PackedForm } from "../../compiler/plan/constants.t
 import { packConstant, type Packed } from "../../compiler/plan/pack.ts";
 import { layoutBytes, type PanelLayout } from "../../compiler/kernel/library/panels.ts";
 import { f16ToF32 } from "../../compiler/numeric/half.ts";
-import { quantizeQ4, type ScaleFormat } from "../../compiler/numeric/quantize.ts";
+import { groupFormats, quantizeWeights, type ScaleFormat } from "../../compiler/numeric/weight-groups.ts";
 import { ropeTables } from "../../compiler/numeric/rope.ts";
 import { seededBy } from "../conformance/random.ts";
 
@@ -84,7 +84,7 @@ function formatOf({ form }: Packed): ScaleFormat {
 async function expectQuantized(shape: Shape, weights: Weights): Promise<{ readonly unscale: number; readonly format: ScaleFormat }> {
   const { streams, rows, columns } = shape;
   const values = stacked(shape, weights);
-  const expected = quantizeQ4(values, streams * rows, columns);
+  const expected = quantizeWeights(groupFormats.q4_0, values, streams * rows, columns);
   const packed = await pack({ kind: "panels", layout: layoutOf(shape, "q4_0") }, values, [streams * rows, columns]);
   const format = formatOf(packed);
   expect(format).toBe(expected.format);

@@ -294,41 +294,46 @@ describe("rewind", () => {
     }
   });
 
-  test("further back it is refused and changes nothing; to 0 it is always possible", async () => {
-    const session = await fresh(prompt);
-    expect(
-      (
-        await refusal(() => {
-          session.rewind(3);
-        })
-      ).code,
-    ).toBe("run/context");
-    session.rewind(5);
-    expect(
-      (
-        await refusal(() => {
-          session.rewind(3);
-        })
-      ).code,
-    ).toBe("run/context");
-    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(prompt.slice(0, 5))));
-    session.rewind(0);
-    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh([])));
+  test("further back it is exact too, and evaluates at most the tokens since a checkpoint again", async () => {
+    const long = Array.from({ length: 22 }, (_, i) => (i * 7 + 3) % 32);
+    for (let length = 0; length <= long.length; length++) {
+      const { model, calls } = fakeModel();
+      const session = model.createSession();
+      await session.prefill(long);
+      const before = calls.length;
+      session.rewind(length);
+      expect(session.tokens).toEqual(long.slice(0, length));
+      expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(long.slice(0, length))));
+      const again = calls.slice(before).reduce((rows, call) => rows + call.rows, 0) - 1;
+      // The rings reach back 4 positions, checkpoints are 6 apart.
+      expect(again).toBe(length >= 18 ? 0 : length % 6);
+    }
   });
 
   test("rows written after a rewind do not bring back what the rings have lost", async () => {
     const session = await fresh(prompt);
     session.rewind(5);
     await session.prefill([7]);
-    expect(
-      (
-        await refusal(() => {
-          session.rewind(3);
-        })
-      ).code,
-    ).toBe("run/context");
-    session.rewind(4);
-    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(prompt.slice(0, 4))));
+    session.rewind(3);
+    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(prompt.slice(0, 3))));
+  });
+
+  test("a checkpoint of tokens that are gone is not used for those in their place", async () => {
+    const session = await fresh(prompt);
+    session.rewind(2);
+    await session.prefill([9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]);
+    session.rewind(7);
+    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh([3, 1, 9, 9, 9, 9, 9])));
+  });
+
+  test("a call longer than the rings stops where a checkpoint is to be kept", async () => {
+    const long = Array.from({ length: 22 }, (_, i) => (i * 5 + 1) % 32);
+    const { model, calls } = fakeModel({ prefillChunk: 20 });
+    const session = model.createSession();
+    await session.complete(long, { maxTokens: 1 });
+    expect(calls.map(({ rows }) => rows)).toEqual([10, 6, 6]);
+    session.rewind(13);
+    expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(long.slice(0, 13))));
   });
 
   test("no such position", async () => {
@@ -352,7 +357,7 @@ test("any sequence of prefill, generate, rewind, fork, save and restore equals a
       chunk: fc.integer({ min: 1, max: 6 }),
     }),
     fc.record({ do: fc.constant("generate" as const), count: fc.nat(5), seed: fc.nat(99) }),
-    fc.record({ do: fc.constant("rewind" as const), back: fc.nat(5) }),
+    fc.record({ do: fc.constant("rewind" as const), back: fc.nat(24) }),
     fc.record({ do: fc.constantFrom("fork" as const, "restore" as const, "reset" as const) }),
   );
   await fc.assert(

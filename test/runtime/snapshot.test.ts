@@ -52,7 +52,8 @@ test.each([
   ["one byte more", (bytes: Uint8Array) => sealed(Uint8Array.of(...bytes, 0))],
   ["a huge token count", (bytes: Uint8Array) => sealed(bytes.with(43, 0xff))],
   ["more evaluated than there is", (bytes: Uint8Array) => sealed(bytes.with(44, 20))],
-  ["a highest position outside the context", (bytes: Uint8Array) => sealed(bytes.with(48, 25))],
+  ["rings that reach beyond what is evaluated", (bytes: Uint8Array) => sealed(bytes.with(48, 9))],
+  ["rings that reach further back than they do", (bytes: Uint8Array) => sealed(bytes.with(48, 2))],
   ["a token outside the vocabulary", (bytes: Uint8Array) => sealed(bytes.with(56, 32))],
 ])("%s is refused, and the slot is free again", async (_, change) => {
   const bytes = change(await saved());

@@ -14,6 +14,7 @@ export const demoFolder = new URL("../../examples/demo-model/", import.meta.url)
 
 /** Rows of the ring that a step reads, as a convolution of width 3 does. */
 const reads = 2;
+const checkpointInterval = 6;
 
 export function readDemoJson(name: string): unknown {
   return JSON.parse(readFileSync(new URL(name, demoFolder), "utf8"));
@@ -33,7 +34,13 @@ export interface FakeShape extends Partial<Limits> {
 export function fakeManifest(shape: FakeShape = {}): Manifest {
   const { vocabSize = 32, eos = [], hash = "ab".repeat(32), ...given } = shape;
   const limits: Limits = { context: 24, prefillChunk: 5, logitRows: 3, sessions: 3, rewind: 4, ...given };
-  const slotBytes = 4 * (limits.context + limits.rewind + reads);
+  const ring = { offset: 4 * limits.context, rows: limits.rewind + reads, rowBytes: 4, reads };
+  const checkpoints = {
+    offset: ring.offset + 4 * ring.rows,
+    bytes: Math.floor((limits.context - 1) / checkpointInterval) * 4 * reads,
+    interval: checkpointInterval,
+  };
+  const slotBytes = checkpoints.offset + checkpoints.bytes;
   const sizes = [64, limits.sessions * slotBytes, 16 * limits.prefillChunk, 4 * vocabSize * limits.logitRows, 128];
   const [weights, state, rows, logits, scratch] = sizes.map((bytes, i) => ({
     offset: sizes.slice(0, i).reduce((a, b) => a + b, 64),
@@ -53,7 +60,7 @@ export function fakeManifest(shape: FakeShape = {}): Manifest {
       bytes: pages * 65536,
       pages,
       weights,
-      state: { ...state, slotBytes },
+      state: { ...state, slotBytes, rings: [ring], checkpoints },
       rows,
       logits: { ...logits, strideBytes: 4 * vocabSize },
       scratch,

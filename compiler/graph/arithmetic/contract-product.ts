@@ -4,7 +4,8 @@
  */
 import { internal } from "../../errors.ts";
 import { groupSize, type QuantizedActivations } from "../../numeric/quantize.ts";
-import { lastAxis, rowCount, type Activation, type DenseTensor, type Weight, type WeightTensor } from "../tensor.ts";
+import type { GroupedWeights } from "../../numeric/weight-groups.ts";
+import { lastAxis, rowCount, type Activation, type DenseTensor, type Weight } from "../tensor.ts";
 
 const f = Math.fround;
 
@@ -12,10 +13,11 @@ const f = Math.fround;
 export function contractProduct(x: Activation, weight: Weight, first: number, count: number): Float32Array {
   if (x.kind === "activations") {
     if (weight.kind === "dense") return internal("quantised activations with weights that are not");
-    return quantizedProduct(x.groups, weight, first, count);
+    return quantizedProduct(x.groups, weight.groups, first, count);
   }
   const width = lastAxis(x.shape);
-  if (weight.kind === "weights") return denseProduct(x, unscaledWeights(weight, first, count, width), count, 2 ** -weight.groups.exponent);
+  if (weight.kind === "weights")
+    return denseProduct(x, unscaledWeights(weight.groups, first, count, width), count, 2 ** -weight.groups.exponent);
   return denseProduct(x, weight.data.subarray(first * width, (first + count) * width), count, 1);
 }
 
@@ -55,8 +57,7 @@ function fourProducts(x: Float32Array, weights: Float32Array, start: number, sum
 }
 
 /** scale * (u - offset), rounded, without the 2^-exponent. */
-function unscaledWeights({ groups, offset }: WeightTensor, first: number, count: number, width: number): Float32Array {
-  const { columns, u, scales } = groups;
+function unscaledWeights({ columns, u, offset, scales }: GroupedWeights, first: number, count: number, width: number): Float32Array {
   const values = new Float32Array(count * width);
   for (let row = 0; row < count; row++) {
     for (let k = 0; k < width; k++) {
@@ -68,7 +69,7 @@ function unscaledWeights({ groups, offset }: WeightTensor, first: number, count:
 }
 
 /** acc = acc + float(isum) * (dw*dx) over all groups, the padding's too; then times 2^-exponent. */
-function quantizedProduct(x: QuantizedActivations, { groups: w, offset }: WeightTensor, first: number, count: number): Float32Array {
+function quantizedProduct(x: QuantizedActivations, w: GroupedWeights, first: number, count: number): Float32Array {
   const { rows, columns, q } = x;
   if (columns !== w.columns) internal("activations and weights of different width");
   const groupCount = columns / groupSize;
@@ -82,7 +83,7 @@ function quantizedProduct(x: QuantizedActivations, { groups: w, offset }: Weight
         const uStart = (first + n) * columns + group * groupSize;
         // The sum of (u - offset) * q is at most 32 * 128 * 127: exact as an integer and as binary32.
         let sum = 0;
-        for (let k = 0; k < groupSize; k++) sum += ((w.u[uStart + k] ?? 0) - offset) * (q[qStart + k] ?? 0);
+        for (let k = 0; k < groupSize; k++) sum += ((w.u[uStart + k] ?? 0) - w.offset) * (q[qStart + k] ?? 0);
         const scale = f((w.scales[(first + n) * groupCount + group] ?? 0) * (x.scales[row * groupCount + group] ?? 0));
         acc = f(acc + f(sum * scale));
       }

@@ -1,6 +1,8 @@
 /** The plain reading: binary64 with the engine's Math, rounded where a result is stored. Close to any right implementation, bound to none. */
 import { required } from "../../errors.ts";
+import type { QuantizedActivations } from "../../numeric/quantize.ts";
 import { inverseFrequencies } from "../../numeric/rope.ts";
+import type { GroupedWeights } from "../../numeric/weight-groups.ts";
 import { lastAxis, rowCount, type Activation, type Weight } from "../tensor.ts";
 import type { Arithmetic, AttentionHead } from "./arithmetic.ts";
 
@@ -30,7 +32,7 @@ function product(x: Activation, weight: Weight, first: number, count: number): F
   const weights =
     weight.kind === "dense"
       ? weight.data.subarray(first * width, (first + count) * width)
-      : weightValues(weight.groups, weight.offset, first, count, width);
+      : weightValues(weight.groups, first, count, width);
   const out = new Float32Array(rows * count);
   for (let n = 0; n < count; n++) {
     for (let row = 0; row < rows; row++) {
@@ -42,7 +44,7 @@ function product(x: Activation, weight: Weight, first: number, count: number): F
   return out;
 }
 
-function activationValues({ rows, columns, q, scales }: (Activation & { kind: "activations" })["groups"], width: number): Float64Array {
+function activationValues({ rows, columns, q, scales }: QuantizedActivations, width: number): Float64Array {
   const values = new Float64Array(rows * width);
   for (let row = 0; row < rows; row++) {
     for (let k = 0; k < width; k++) {
@@ -53,15 +55,8 @@ function activationValues({ rows, columns, q, scales }: (Activation & { kind: "a
   return values;
 }
 
-type WeightGroups = (Weight & { kind: "weights" })["groups"];
-
-function weightValues(
-  { columns, u, scales, exponent }: WeightGroups,
-  offset: number,
-  first: number,
-  count: number,
-  width: number,
-): Float64Array {
+function weightValues(w: GroupedWeights, first: number, count: number, width: number): Float64Array {
+  const { columns, u, offset, scales, exponent } = w;
   const values = new Float64Array(count * width);
   for (let row = 0; row < count; row++) {
     for (let k = 0; k < width; k++) {

@@ -1,9 +1,9 @@
 /**
  * attention: appends k and v of all rows to their sessions' caches, then lets each query head attend causally, at most `window`
- * positions back, its own included. Query head h uses key head floor(h / (heads / kvHeads)). `kv` is how the cache rounds.
+ * positions back, its own included. Query head h uses key head floor(h / (heads / kvHeads)). `kv` is how the cache rounds (kv-cache).
  * q [rows, heads * headSize], k and v [rows, kvHeads * headSize] -> [rows, heads * headSize].
  */
-import { f16ToF32, f32ToF16 } from "../../numeric/half.ts";
+import { kvFormats, kvRoundings } from "../kv-cache.ts";
 import { activationType } from "../operands.ts";
 import { dense } from "../tensor.ts";
 import { defineOp } from "./op.ts";
@@ -17,7 +17,7 @@ export const attention = defineOp({
     scale: read.positive("scale"),
     window: read.optionalCount("window"),
     state: read.index("state"),
-    kv: read.choice("kv", ["f32", "f16"]),
+    kv: read.choice("kv", kvFormats),
   }),
   operands: () => ["q", "k", "v"],
   infer(types, { heads, kvHeads, headSize }) {
@@ -30,13 +30,13 @@ export const attention = defineOp({
   },
   evaluate({ arithmetic, rows, state: sessions }, operands, { heads, kvHeads, headSize, scale, window, state, kv }) {
     const width = kvHeads * headSize;
-    const store = kv === "f16" ? (row: Float32Array) => row.map((x) => f16ToF32(f32ToF16(x))) : (row: Float32Array) => row;
+    const stored = kvRoundings[kv];
     const cache = (slot: number, name: "k" | "v") => sessions.history(state, slot, name, width);
     const k = operands.dense("k").data;
     const v = operands.dense("v").data;
     rows.forEach(({ slot, position }, row) => {
-      cache(slot, "k").write(position, store(k.subarray(row * width, (row + 1) * width)));
-      cache(slot, "v").write(position, store(v.subarray(row * width, (row + 1) * width)));
+      cache(slot, "k").write(position, stored(k.subarray(row * width, (row + 1) * width), headSize));
+      cache(slot, "v").write(position, stored(v.subarray(row * width, (row + 1) * width), headSize));
     });
     const q = operands.dense("q");
     const out = new Float32Array(q.data.length);

@@ -36,10 +36,10 @@ function copyRow(table: Weight, token: number, out: Float32Array, f: (x: number)
     out.set(table.data.subarray(token * out.length, (token + 1) * out.length));
     return;
   }
-  const { columns, u, scales, exponent } = table.groups;
+  const { columns, u, offset, scales, exponent } = table.groups;
   for (let k = 0; k < out.length; k++) {
     const index = token * columns + k;
     const scale = scales[Math.floor(index / groupSize)] ?? 0;
-    out[k] = f(scale * ((u[index] ?? 0) - table.offset)) * 2 ** -exponent;
+    out[k] = f(scale * ((u[index] ?? 0) - offset)) * 2 ** -exponent;
   }
 }

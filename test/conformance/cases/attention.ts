@@ -1,7 +1,8 @@
 /** Cases of the KV cache and of attention: positions around block borders, windows, sessions, head sizes that fill no vector. */
 
 import { attention, attentionScratchBytes } from "../../../compiler/kernel/library/attention.ts";
-import { keyBytes, kvAppend, valueBytes, type KvCacheSpec, type KvFormat } from "../../../compiler/kernel/library/kv-cache.ts";
+import { cacheBytes, kvAppend, type KvCacheSpec } from "../../../compiler/kernel/library/kv-cache.ts";
+import type { KvFormatName } from "../../../compiler/kernel/library/kv-formats.ts";
 import type { Case } from "../case.ts";
 import {
   activations,
@@ -21,7 +22,7 @@ import type { RegionSpec } from "../image.ts";
 const context = 192;
 /** Sessions in the memory of a case. */
 const slots = 3;
-const formats = ["f16", "f32"] as const;
+const formats = ["f16", "f32", "q8_0"] as const;
 
 interface Heads {
   readonly heads: number;
@@ -40,14 +41,14 @@ const headShapes: readonly Heads[] = [
 /** On both sides of lanes and blocks, and in the last block. */
 const borders = [0, 1, 15, 16, 63, 64, 65, 127, 130, context - 1];
 
-function cacheOf(format: KvFormat["name"], { kvHeads, headSize }: Heads): KvCacheSpec {
+function cacheOf(format: KvFormatName, { kvHeads, headSize }: Heads): KvCacheSpec {
   const shape = { format, kvHeads, headSize, context };
-  return { ...shape, state: { slotBytes: keyBytes(shape) + valueBytes(shape) + 64 } };
+  return { ...shape, state: { slotBytes: cacheBytes(shape) + 64 } };
 }
 
 /** A layer's cache in every slot, filled as by earlier calls. */
 function cacheRegion(spec: KvCacheSpec): RegionSpec {
-  const last = keyBytes(spec) + valueBytes(spec);
+  const last = cacheBytes(spec);
   return { bytes: (slots - 1) * spec.state.slotBytes + last, fill: spec.format === "f16" ? halves : ordinary };
 }
 

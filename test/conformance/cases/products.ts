@@ -9,15 +9,16 @@ import { counts, type Case } from "../case.ts";
 import { activations, activationsOf, floats, matrix, quantized, rowList, sequence, unwritten, type Row } from "../fills.ts";
 import type { Arguments } from "../image.ts";
 
-const float: PanelEncoding = { weights: "f32" };
+const floatEncodings: readonly PanelEncoding[] = [{ weights: "f32" }, { weights: "f16" }, { weights: "bf16" }];
 const grouped: readonly PanelEncoding[] = [
   { weights: "q4_0", scales: "f16" },
   { weights: "q4_0", scales: "f32" },
+  { weights: "q8_0", scales: "f16" },
 ];
 const floatTiles = [4, 2, 1];
 const padded = (rows: number): number => roundUp(rows, panelRows);
 
-/** What multiplies: an encoding with an atom, or f32 without, and a number of rows a tile. */
+/** What multiplies: an encoding with an atom and 8-bit activations, or without and with f32 ones, and a number of rows a tile. */
 interface Multiplier {
   readonly encoding: PanelEncoding;
   readonly atom: DotAtom | null;
@@ -26,7 +27,7 @@ interface Multiplier {
 
 function multipliers(atoms: readonly DotAtom[]): readonly Multiplier[] {
   return [
-    ...floatTiles.map((rowsPerTile) => ({ encoding: float, atom: null, rowsPerTile })),
+    ...[...floatEncodings, ...grouped].flatMap((encoding) => floatTiles.map((rowsPerTile) => ({ encoding, atom: null, rowsPerTile }))),
     ...atoms.flatMap((atom) => grouped.flatMap((encoding) => atom.rowsPerTile.map((rowsPerTile) => ({ encoding, atom, rowsPerTile })))),
   ];
 }
@@ -52,7 +53,7 @@ function product(multiplier: Multiplier, shape: Shape, rows: number, epilogue: G
   const { rowsPerTile, atom } = multiplier;
   // Rows of f32 lie apart; 8-bit rows have a stride of their own.
   const inputStride = shape.k + 3;
-  const kernel = gemm({ layout, inputStride, rowsPerTile, atom, epilogue });
+  const kernel = gemm({ layout, inputStride: atom ? null : inputStride, rowsPerTile, atom, epilogue });
   const x: Arguments = atom
     ? quantized(rows, shape.k, `${kernel.name} ${rows}`)
     : { x: activationsOf(rows % 2 === 0 ? "awkward" : "ordinary", rows * inputStride) };
@@ -100,7 +101,7 @@ export function gemmCases(atoms: readonly DotAtom[]): readonly Case[] {
     }),
   );
   const real = multipliers(atoms).flatMap((multiplier) => {
-    const columns = multiplier.rowsPerTile === 4 ? realColumns : realColumns.slice(0, 1);
+    const columns = multiplier.rowsPerTile === 4 && multiplier.atom ? realColumns : realColumns.slice(0, 1);
     return columns.map((k) => stored(multiplier, { n: 32, k }, multiplier.rowsPerTile + 1, { bias: false, residual: false }));
   });
   return [...awkward, ...real];

@@ -131,7 +131,14 @@ export function ropeCases(): readonly Case[] {
   });
 }
 
-const encodings: readonly PanelEncoding[] = [{ weights: "f32" }, { weights: "q4_0", scales: "f16" }, { weights: "q4_0", scales: "f32" }];
+const encodings: readonly PanelEncoding[] = [
+  { weights: "f32" },
+  { weights: "f16" },
+  { weights: "bf16" },
+  { weights: "q4_0", scales: "f16" },
+  { weights: "q4_0", scales: "f32" },
+  { weights: "q8_0", scales: "f16" },
+];
 
 export function embeddingCases(): readonly Case[] {
   const shapes = [1, 16, 33].flatMap((rows) => [4, 20, 64, 72, 100].map((columns) => ({ rows, columns })));

@@ -1,0 +1,231 @@
+/**
+ * An artefact's TypeScript declarations, written from its manifest: the runtime's own types, narrowed to what was compiled. So a variant
+ * that the artefact lacks is a type error, and an editor shows limits, shapes and bytes. The only file that knows ts-morph, which takes
+ * a quarter of a second to import: it is loaded when an artefact is written, and by nothing else.
+ */
+import type { InterfaceDeclarationStructure, OptionalKind, PropertySignatureStructure, SourceFile } from "ts-morph";
+import type { Limits, Manifest, MemoryMap, ModelFacts, Quantization, SamplingDefaults, SpecialTokens } from "../../runtime/manifest.ts";
+import { required } from "../errors.ts";
+
+type Literal = string | number | null | readonly Literal[];
+
+/** A property's type as text, and what its doc comment says. */
+type Fact = readonly [type: string, doc: string];
+
+/** The declaration files of an artefact; `./types/` beside them holds those of the runtime. */
+export async function bindingFiles(manifest: Manifest): Promise<readonly { readonly path: string; readonly text: string }[]> {
+  const { IndentationText, Project } = await import("ts-morph");
+  const project = new Project({
+    useInMemoryFileSystem: true,
+    skipLoadingLibFiles: true,
+    manipulationSettings: { indentationText: IndentationText.TwoSpaces },
+  });
+  const text = (path: string, write: (file: SourceFile) => void): { path: string; text: string } => {
+    const file = project.createSourceFile(path);
+    write(file);
+    return { path, text: file.getFullText() };
+  };
+  return [
+    text("index.d.ts", (file) => {
+      writeIndex(file, manifest);
+    }),
+    text("worker.d.ts", (file) => {
+      writeWorker(file, manifest);
+    }),
+  ];
+}
+
+function writeIndex(file: SourceFile, manifest: Manifest): void {
+  const { model, variants } = manifest;
+  file.addStatements(
+    `/**\n * ${manifest.name}: an ${model.type} model of ${grouped(model.parameters)} parameters, compiled by lfmc ${manifest.lfmc}. ` +
+      "What is declared here is the\n * runtime's type of that name, narrowed to this artefact; the rest is exported as it is.\n */",
+  );
+  file.addImportDeclaration({ isTypeOnly: true, namespaceImport: "runtime", moduleSpecifier: "./types/index.js" });
+  file.addExportDeclaration({ moduleSpecifier: "./types/index.js" });
+  const names = variants.map(({ name }) => literal(name)).join(" | ");
+  file.addTypeAlias({ name: "VariantName", isExported: true, type: names, docs: ["The modules of this artefact."] });
+  file.addInterfaces([...manifestTypes(manifest), loadOptions(manifest), modelType(manifest)]);
+  declareLoad(file, manifest, { docs: ["Loads the model; every option has a default."], options: "LoadOptions", hasQuestionToken: true });
+}
+
+/** The worker's entry imports the first variant's module, and cannot know where the host keeps the other files. */
+function writeWorker(file: SourceFile, manifest: Manifest): void {
+  const first = literal(required(manifest.variants[0], "variant").name);
+  file.addImportDeclaration({ isTypeOnly: true, namedImports: ["LoadOptions", "Model"], moduleSpecifier: "./index.js" });
+  file.addExportDeclaration({ moduleSpecifier: "./index.js" });
+  declareLoad(file, manifest, {
+    docs: ["Loads the model from `weights` and `tokenizer` (null for none), or from what lies at `base`."],
+    options: manifest.variants.length === 1 ? "LoadOptions" : `LoadOptions & { readonly variant?: ${first} | undefined }`,
+    hasQuestionToken: false,
+  });
+}
+
+/** `load`; and where the artefact has a tokenizer, a first overload that is told to go without. */
+function declareLoad(
+  file: SourceFile,
+  { files }: Manifest,
+  { docs, options, hasQuestionToken }: { docs: string[]; options: string; hasQuestionToken: boolean },
+): void {
+  const load = { name: "load", isExported: true, hasDeclareKeyword: true };
+  if (files.tokenizer !== null) {
+    file.addFunction({
+      ...load,
+      docs: ["Loads the model without its tokenizer: prompts are token ids, and generated text is empty."],
+      parameters: [{ name: "options", type: `Omit<${options}, "tokenizer"> & { readonly tokenizer: null }` }],
+      returnType: 'Promise<Omit<Model, "tokenizer"> & { readonly tokenizer: null }>',
+    });
+  }
+  file.addFunction({ ...load, docs, parameters: [{ name: "options", type: options, hasQuestionToken }], returnType: "Promise<Model>" });
+}
+
+/** `manifest.json` with the values that a program may want to rely on as literals. */
+function manifestTypes(manifest: Manifest): readonly OptionalKind<InterfaceDeclarationStructure>[] {
+  const { name, target, model, limits, memory, quantization, sampling, tokens } = manifest;
+  return [
+    narrowed<Manifest>("Manifest", "What `manifest.json` says of this artefact.", {
+      name: [literal(name), "Its name."],
+      target: [literal(target), "What it was compiled for."],
+      model: ["ModelFacts", "The model's shape."],
+      limits: ["Limits", "What fits into a session and into one call."],
+      memory: ["MemoryMap", `Where everything lies in ${bytes(memory.bytes)} of memory.`],
+      variants: ["readonly Variant[]", "Its modules."],
+      quantization: ["Quantization", "How numbers are stored."],
+      sampling: ["SamplingDefaults", "What a call of `generate` that leaves a setting out falls back to."],
+      tokens: ["SpecialTokens", "Ids with a meaning of their own."],
+    }),
+    narrowed<ModelFacts>("ModelFacts", "The model's shape.", {
+      type: [literal(model.type), "Its architecture."],
+      vocabSize: [literal(model.vocabSize), `Token ids are 0 to ${model.vocabSize - 1}; logits are vectors of ${model.vocabSize} f32.`],
+      hiddenSize: [literal(model.hiddenSize), "Channels of a position between two layers."],
+      layers: [literal(model.layers), "Layers, short convolutions and attention together."],
+      parameters: [literal(model.parameters), "Parameters, before quantisation."],
+    }),
+    narrowed<Limits>("Limits", "What fits into a session and into one call.", {
+      context: [literal(limits.context), "Positions, a token each, that a session can hold."],
+      prefillChunk: [literal(limits.prefillChunk), "Most rows, a token each, in one forward call."],
+      logitRows: [literal(limits.logitRows), "Most rows that may want logits in one forward call."],
+      sessions: [literal(limits.sessions), `Sessions that can live at once, ${bytes(memory.state.slotBytes)} each.`],
+      rewind: [literal(limits.rewind), "Positions by which a session can be rewound at no cost."],
+    }),
+    narrowed<MemoryMap>("MemoryMap", "The one memory of the model, fixed when it was compiled.", memoryFacts(manifest)),
+    narrowed<Manifest["variants"][number]>("Variant", "A module of this artefact.", {
+      name: ["VariantName", "Its name, for the option `variant`."],
+    }),
+    narrowed<Quantization>("Quantization", "How numbers are stored.", {
+      weights: [literal(quantization.weights), "Of the matrices."],
+      activations: [literal(quantization.activations), "Of what the quantised matrices are multiplied with."],
+      kv: [literal(quantization.kv), "Of the key and value cache."],
+    }),
+    narrowed<SamplingDefaults>("SamplingDefaults", "What a call of `generate` that leaves a setting out falls back to.", {
+      temperature: [literal(sampling.temperature), "0 takes always the likeliest token."],
+      topK: [literal(sampling.topK), "0 is off."],
+      topP: [literal(sampling.topP), "1 is off."],
+      minP: [literal(sampling.minP), "0 is off."],
+      repetitionPenalty: [literal(sampling.repetitionPenalty), "1 is off."],
+    }),
+    narrowed<SpecialTokens>("SpecialTokens", "Ids with a meaning of their own.", {
+      bos: [literal(tokens.bos), "Goes before a text at position 0."],
+      eos: [literal(tokens.eos), "End a generation."],
+      pad: [literal(tokens.pad), "Fills batches in training."],
+    }),
+  ];
+}
+
+function memoryFacts({ memory, limits, model }: Manifest): Readonly<Partial<Record<keyof MemoryMap, Fact>>> {
+  const region = (key: "weights" | "state" | "rows" | "logits" | "scratch", more = ""): string =>
+    `runtime.MemoryMap[${literal(key)}] & { readonly bytes: ${memory[key].bytes}${more} }`;
+  const { weights, state, rows, logits, scratch } = memory;
+  return {
+    bytes: [literal(memory.bytes), `${bytes(memory.bytes)}: initial size and maximum.`],
+    pages: [literal(memory.pages), "The same in pages of 64 KiB."],
+    weights: [region("weights"), `Packed weights: ${bytes(weights.bytes)}.`],
+    state: [region("state", `; readonly slotBytes: ${state.slotBytes}`), `${limits.sessions} session slots of ${bytes(state.slotBytes)}.`],
+    rows: [region("rows"), `[${limits.prefillChunk}, 4] i32: token, slot, position, wantsLogits. ${bytes(rows.bytes)}.`],
+    logits: [
+      region("logits", `; readonly strideBytes: ${logits.strideBytes}`),
+      `[${limits.logitRows}, ${model.vocabSize}] f32, rows ${bytes(logits.strideBytes)} apart. ${bytes(logits.bytes)}.`,
+    ],
+    scratch: [region("scratch"), `What a call needs on the way: ${bytes(scratch.bytes)}.`],
+  };
+}
+
+function loadOptions({ variants, files }: Manifest): OptionalKind<InterfaceDeclarationStructure> {
+  const threadCounts = variants.some(({ threads }) => threads) ? "number" : "1";
+  return narrowed<{ variant: unknown; threads: unknown; tokenizer: unknown }>(
+    "LoadOptions",
+    "What `load` can be told.",
+    {
+      variant: ["VariantName | undefined", "The module to run; by default the one that uses most of the engine's features."],
+      threads: [`${threadCounts} | undefined`, "Threads that share the work; by default 1."],
+      ...(files.tokenizer === null
+        ? {}
+        : {
+            tokenizer: [
+              'NonNullable<runtime.LoadOptions["tokenizer"]> | undefined',
+              "Parsed tokenizer.json and tokenizer_config.json, in place of the artefact's.",
+            ],
+          }),
+    },
+    { hasQuestionToken: true },
+  );
+}
+
+function modelType({ model, limits, memory, files }: Manifest): OptionalKind<InterfaceDeclarationStructure> {
+  const facts: Readonly<Record<string, Fact>> = {
+    manifest: ["Manifest", "What this artefact is."],
+    variant: ["Variant", "The module that runs."],
+    ...(files.tokenizer === null ? {} : { tokenizer: ["runtime.Tokenizer", "Text to token ids and back."] }),
+  };
+  return {
+    ...narrowed<Record<string, unknown>>("Model", `The loaded model, in ${bytes(memory.bytes)} of memory.`, facts),
+    methods: [
+      {
+        name: "createSession",
+        returnType: "runtime.Session",
+        docs: [
+          `A session of up to ${limits.context} tokens in a free slot, of ${limits.sessions}; throws \`run/sessions\` where all are taken.`,
+        ],
+      },
+      {
+        name: "forward",
+        parameters: [{ name: "rows", type: "readonly runtime.Row[]" }],
+        returnType: "readonly Float32Array[]",
+        docs: [
+          `The raw call: evaluates up to ${limits.prefillChunk} rows and returns ${model.vocabSize} f32 logits for each of the up to ` +
+            `${limits.logitRows} rows that\nwant them, as views that are valid until the next call. It writes to the slots it names: keep them apart from those of live sessions.`,
+        ],
+      },
+    ],
+  };
+}
+
+/** An interface that narrows the runtime's of the same name; `Base` keeps its properties to those that exist there. */
+function narrowed<Base>(
+  name: string,
+  doc: string,
+  facts: Readonly<Partial<Record<keyof Base & string, Fact>>>,
+  more: Partial<PropertySignatureStructure> = {},
+): OptionalKind<InterfaceDeclarationStructure> {
+  const properties = Object.entries<Fact | undefined>(facts).flatMap(([property, fact]) =>
+    fact ? [{ name: property, isReadonly: true, type: fact[0], docs: [fact[1]], ...more }] : [],
+  );
+  return { name, isExported: true, extends: [`runtime.${name}`], docs: [doc], properties };
+}
+
+/** The type that holds one value alone. */
+function literal(value: Literal): string {
+  return isList(value) ? `readonly [${value.map(literal).join(", ")}]` : JSON.stringify(value);
+}
+
+function isList(value: Literal): value is readonly Literal[] {
+  return Array.isArray(value);
+}
+
+function grouped(count: number): string {
+  return count.toLocaleString("en-US");
+}
+
+function bytes(count: number): string {
+  return `${grouped(count)} bytes`;
+}

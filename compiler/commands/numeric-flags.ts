@@ -1,0 +1,39 @@
+/** The flags that decide a model's bits, shared by the commands that take a model. */
+import { Option, type Command } from "commander";
+import { activationFormats, kvFormatNames, type NumericOptions } from "../options.ts";
+import { weightFormats } from "../passes/index.ts";
+
+/** Adds `--quant`, `--tensor-type`, `--activations` and `--kv`; `about` is put before their descriptions. */
+export function addNumericFlags(command: Command, about = ""): Command {
+  return command
+    .addOption(
+      new Option("--quant <format>", `${about}encoding of the weights; keep is the checkpoint's (default: q4_0)`).choices(weightFormats),
+    )
+    .option("--tensor-type <glob=format>", `${about}exception by tensor name, e.g. 'model.embed_tokens.*=q8_0' (repeatable)`, collect)
+    .addOption(
+      new Option("--activations <format>", `${about}what grouped weights are multiplied with (default: q8)`).choices(activationFormats),
+    )
+    .addOption(
+      new Option("--kv <format>", `${about}encoding of the KV cache (default: f32 with f32 weights or activations, else f16)`).choices(
+        kvFormatNames,
+      ),
+    );
+}
+
+function collect(text: string, all: readonly string[] | undefined): readonly string[] {
+  return [...(all ?? []), text];
+}
+
+/** The values of those flags as commander names them. */
+export interface NumericFlags extends Omit<NumericOptions, "tensorTypes"> {
+  readonly tensorType?: readonly string[];
+}
+
+export function numericOptions({ quant, tensorType, activations, kv }: NumericFlags): NumericOptions {
+  return {
+    ...(quant === undefined ? {} : { quant }),
+    ...(tensorType === undefined ? {} : { tensorTypes: tensorType }),
+    ...(activations === undefined ? {} : { activations }),
+    ...(kv === undefined ? {} : { kv }),
+  };
+}

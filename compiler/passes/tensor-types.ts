@@ -1,0 +1,107 @@
+/**
+ * How each matrix is to be stored, as `--quant` and `--tensor-type 'GLOB=FORMAT'` say it: the last glob that matches a checkpoint
+ * tensor's name decides, else `--quant`. In a glob `*` stands for any letters, dots too, and `?` for one; it must match the whole name.
+ */
+import { LfmcError, required } from "../errors.ts";
+import type { Constant, Graph, ValueName } from "../graph/types.ts";
+import { matricesOf } from "./matrices.ts";
+import type { EncodingChoice, WeightEncoding } from "./quantize-weights.ts";
+
+/** What `--quant` and `--tensor-type` take; "keep" is the encoding that the checkpoint has. */
+export const weightFormats = ["q4_0", "q8_0", "f16", "bf16", "f32", "keep"] as const;
+export type WeightFormat = (typeof weightFormats)[number];
+
+/** One `--tensor-type`. */
+export interface TensorType {
+  readonly glob: string;
+  readonly format: WeightFormat;
+}
+
+/** A tensor's type in the checkpoint. */
+export type StoredType = "F32" | "F16" | "BF16";
+
+const kept: Readonly<Record<StoredType, WeightEncoding>> = { F32: "f32", F16: "f16", BF16: "bf16" };
+
+export interface FormatRequest {
+  /** The format of every matrix that no glob matches. */
+  readonly quant: WeightFormat;
+  /** Later ones win. */
+  readonly tensorTypes: readonly TensorType[];
+  /** How the checkpoint stores a tensor; asked for "keep" alone. */
+  readonly storedTypeOf: (tensor: string) => StoredType;
+}
+
+export interface ChosenEncodings {
+  readonly encodingOf: EncodingChoice;
+  /** One for each glob that matches no matrix. */
+  readonly warnings: readonly string[];
+}
+
+/** Reads `GLOB=FORMAT`. Throws usage/flag. */
+export function parseTensorType(text: string): TensorType {
+  const at = text.lastIndexOf("=");
+  const hint = `write GLOB=FORMAT, like 'model.embed_tokens.*=q8_0'; formats are ${weightFormats.join(", ")}`;
+  if (at < 1) throw new LfmcError("usage/flag", `${JSON.stringify(text)} is not GLOB=FORMAT`, { subject: flag, hint });
+  const word = text.slice(at + 1);
+  const format = weightFormats.find((candidate) => candidate === word);
+  if (format === undefined) throw new LfmcError("usage/flag", `unknown format ${JSON.stringify(word)}`, { subject: flag, hint });
+  return { glob: text.slice(0, at), format };
+}
+
+const flag = "--tensor-type";
+
+/**
+ * The encodings of a graph's matrices. Throws usage/flag where globs ask for several formats within one matrix: experts that the checkpoint holds
+ * apart are one matrix here.
+ */
+export function chooseEncodings(graph: Graph, request: FormatRequest): ChosenEncodings {
+  const matrices = matricesOf(graph);
+  const constants = graph.constants.filter(({ name }) => matrices.has(name));
+  const rules = request.tensorTypes.map((rule) => ({ ...rule, pattern: patternOf(rule.glob) }));
+  const formatOf = (tensor: string): WeightFormat => rules.findLast(({ pattern }) => pattern.test(tensor))?.format ?? request.quant;
+  const encodingOf: EncodingChoice = (matrix) => encodingOfMatrix(matrix, formatOf, request.storedTypeOf);
+  // Told now rather than when a pass gets there.
+  constants.forEach(encodingOf);
+  const tensors = [...new Set(constants.flatMap(tensorsOf))];
+  const idle = rules.filter(({ pattern }) => !tensors.some((tensor) => pattern.test(tensor)));
+  return { encodingOf, warnings: idle.map((rule) => idleWarning(rule, graph, matrices)) };
+}
+
+/** A glob as a regular expression over whole names. */
+function patternOf(glob: string): RegExp {
+  const parts = glob.split(/\*+/).map((part) => part.replace(/[\\^$.|+()[\]{}]/g, "\\$&").replaceAll("?", "."));
+  return new RegExp(`^${parts.join(".*")}$`);
+}
+
+function tensorsOf({ sources }: Constant): readonly string[] {
+  return sources.map(({ tensor }) => tensor);
+}
+
+function encodingOfMatrix(
+  matrix: Constant,
+  formatOf: (tensor: string) => WeightFormat,
+  storedTypeOf: FormatRequest["storedTypeOf"],
+): WeightEncoding {
+  const tensors = tensorsOf(matrix);
+  const formats = [...new Set(tensors.map(formatOf))];
+  const [format] = formats;
+  if (formats.length > 1) {
+    const other = tensors.find((tensor) => formatOf(tensor) !== format);
+    throw new LfmcError("usage/flag", `${tensors[0]} would be ${format}, ${other} ${formats[1]}, and both are one matrix`, {
+      subject: flag,
+      hint: "let the glob match the matrix of every expert, like '*.experts.*.w2.*=q8_0'",
+    });
+  }
+  if (format !== "keep") return required(format, `source of ${matrix.name}`);
+  const encodings = new Set(tensors.map((tensor) => kept[storedTypeOf(tensor)]));
+  const [only] = encodings;
+  // Only binary32 holds numbers of several types as they are.
+  return encodings.size === 1 && only !== undefined ? only : "f32";
+}
+
+/** Says so where the glob matches weights that are stored in f32 whatever is asked. */
+function idleWarning({ glob, pattern }: { glob: string; pattern: RegExp }, { constants }: Graph, matrices: ReadonlySet<ValueName>): string {
+  const small = constants.some((constant) => !matrices.has(constant.name) && tensorsOf(constant).some((tensor) => pattern.test(tensor)));
+  const fact = small ? "matches no matrix (norms, biases, taps and routers stay f32)" : "matches no tensor of the model";
+  return `${flag}: ${JSON.stringify(glob)} ${fact}`;
+}

@@ -1,0 +1,93 @@
+/**
+ * The declarations of an artefact in the hands of strict TypeScript programs: what the artefact has type checks, with its limits as
+ * literals; what it lacks does not.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { caseFolder } from "../golden/read.ts";
+import { compileTo, demoFolder, workFolder } from "../model/support.ts";
+import { createProject, resolutions, typeFaults } from "./typecheck.ts";
+
+const folder = await workFolder();
+const tiny = await compileTo(join(folder, "tiny"), { model: caseFolder("dense-tiny"), sessions: 2, context: 96 });
+const demo = await compileTo(join(folder, "demo"), { model: demoFolder });
+const project = join(folder, "project");
+await createProject(project, { tiny: tiny.folder, demo: demo.folder });
+const manifest = tiny.artefact?.manifest;
+if (!manifest) throw new Error("nothing was written");
+const { limits, memory, model } = manifest;
+
+const consumer = `
+import { LfmcError, load, type GenerateOptions, type Model, type VariantName } from "tiny";
+
+const variant: VariantName = "simd128";
+const model: Model = await load({ variant, threads: 1, verify: true, signal: AbortSignal.timeout(1000), onProgress: ({ phase }) => phase });
+const context: ${limits.context} = model.manifest.limits.context;
+const chunk: ${limits.prefillChunk} = model.manifest.limits.prefillChunk;
+const sessions: ${limits.sessions} = model.manifest.limits.sessions;
+const vocabulary: ${model.vocabSize} = model.manifest.model.vocabSize;
+const bytes: ${memory.bytes} = model.manifest.memory.bytes;
+const slot: ${memory.state.slotBytes} = model.manifest.memory.state.slotBytes;
+const name: "simd128" = model.variant.name;
+const options: GenerateOptions = { maxTokens: context - chunk, temperature: model.manifest.sampling.temperature };
+const session = model.createSession();
+for await (const { token, text } of session.generate([1, 2], options)) if (token >= vocabulary || text !== "") throw new LfmcError("run/input", name, { subject: "text" });
+const [row]: readonly (Float32Array | undefined)[] = model.forward([{ token: 1, slot: sessions - 1, position: 0, wantsLogits: true }]);
+export const total: number = bytes + slot + (row?.length ?? 0) + (model.tokenizer?.encode("") ?? []).length;
+const bare = await load();
+await bare.dispose();
+`;
+
+const textConsumer = `
+import { load } from "demo";
+import { load as loadInWorker } from "demo/worker";
+
+const model = await load();
+export const ids: readonly number[] = model.tokenizer.encode("text");
+const plain = await load({ tokenizer: null });
+export const none: null = plain.tokenizer;
+const inWorker = await loadInWorker({ weights: new ReadableStream<Uint8Array>(), tokenizer: { json: {} } });
+export const text: string = inWorker.tokenizer.decode([1]);
+`;
+
+/** Programs at fault, each with what the compiler must say. */
+const wrong: readonly (readonly [title: string, text: string, fault: RegExp])[] = [
+  ["a variant that is not there", 'import { load } from "tiny"; await load({ variant: "avx2" });', /TS2322.*"avx2"/],
+  ["threads without a threaded module", 'import { load } from "tiny"; await load({ threads: 2 });', /TS2322.*'2'/],
+  ["an option that is not there", 'import { load } from "tiny"; await load({ quant: "q4_0" });', /TS2353.*quant/],
+  ["another context", 'import { load } from "tiny"; export const n: 97 = (await load()).manifest.limits.context;', /TS2322.*'96'/],
+  [
+    "a generation option that is not there",
+    'import { load } from "tiny"; (await load()).createSession().generate("", { max: 1 });',
+    /TS2353/,
+  ],
+  ["a tokenizer that may be missing", 'import { load } from "tiny"; (await load()).tokenizer.encode("");', /TS2531/],
+  [
+    "a tokenizer that was declined",
+    'import { load } from "demo"; (await load({ tokenizer: null })).tokenizer.encode("");',
+    /TS2531|TS2339/,
+  ],
+  ["a worker without options", 'import { load } from "demo/worker"; await load();', /TS2554|TS2769/],
+];
+
+describe.each(Object.keys(resolutions) as (keyof typeof resolutions)[])("moduleResolution %s", async (resolution) => {
+  const programs = Object.fromEntries(wrong.map(([, text], i) => [`wrong-${i}.ts`, text]));
+  const faults = await typeFaults(project, { "consumer.ts": consumer, "text.ts": textConsumer, ...programs }, resolution);
+
+  test("strict programs type check against the artefacts, and so do the artefacts' own declarations", () => {
+    expect([faults.get("consumer.ts"), faults.get("text.ts"), faults.get("")]).toEqual([undefined, undefined, undefined]);
+  });
+
+  test.each(wrong.map(([title, , fault], i) => [title, `wrong-${i}.ts`, fault] as const))("%s is a type error", (_, file, fault) => {
+    expect(faults.get(file)).toEqual([expect.stringMatching(fault)]);
+  });
+});
+
+test("doc comments tell shapes and bytes", async () => {
+  const text = await readFile(join(tiny.folder, "index.d.ts"), "utf8");
+  expect(text).toContain(`/** [${limits.prefillChunk}, 4] i32: token, slot, position, wantsLogits. `);
+  expect(text).toContain(`logits are vectors of ${model.vocabSize} f32`);
+  expect(text).toContain(`Packed weights: ${memory.weights.bytes.toLocaleString("en-US")} bytes`);
+  expect(text).toContain(`${limits.sessions} session slots of ${memory.state.slotBytes.toLocaleString("en-US")} bytes`);
+});

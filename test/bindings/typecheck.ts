@@ -1,0 +1,51 @@
+/**
+ * Type checks programs that use an installed package, as a strict consumer would: their own folder, the package under node_modules, no
+ * other types but the compiler's libraries, and declarations checked too.
+ */
+import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import ts from "typescript";
+
+const strict: ts.CompilerOptions = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  verbatimModuleSyntax: true,
+  skipLibCheck: false,
+  target: ts.ScriptTarget.ES2023,
+  lib: ["lib.es2023.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts", "lib.dom.asynciterable.d.ts"],
+  types: [],
+  noEmit: true,
+  // The package stays in the consumer's node_modules, out of reach of this repository's.
+  preserveSymlinks: true,
+};
+
+/** The two ways in which projects resolve packages today. */
+export const resolutions = {
+  nodenext: { ...strict, module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext },
+  bundler: { ...strict, module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler },
+} as const;
+
+/** A project in `folder` with `packages` (name to folder) installed. */
+export async function createProject(folder: string, packages: Readonly<Record<string, string>>): Promise<void> {
+  await mkdir(join(folder, "node_modules"), { recursive: true });
+  await writeFile(join(folder, "package.json"), '{ "type": "module" }');
+  for (const [name, target] of Object.entries(packages)) await symlink(target, join(folder, "node_modules", name), "dir");
+}
+
+/** Checks `programs` (file name to text) in one go; returns each file's faults as "TS2322 message", the packages' own under "". */
+export async function typeFaults(
+  folder: string,
+  programs: Readonly<Record<string, string>>,
+  resolution: keyof typeof resolutions,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const paths = new Map(Object.keys(programs).map((name) => [join(folder, name), name]));
+  for (const [path, name] of paths) await writeFile(path, programs[name] ?? "");
+  const faults = new Map<string, string[]>();
+  for (const { file, code, messageText } of ts.getPreEmitDiagnostics(ts.createProgram([...paths.keys()], resolutions[resolution]))) {
+    const name = paths.get(file?.fileName ?? "") ?? "";
+    const where = name === "" ? `${file?.fileName ?? "options"}: ` : "";
+    faults.set(name, [...(faults.get(name) ?? []), `${where}TS${code} ${ts.flattenDiagnosticMessageText(messageText, " ")}`]);
+  }
+  return faults;
+}

@@ -1,0 +1,155 @@
+/** Weights in groups: ggml's rounding by another road, the limits of each format, and how scales are stored. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { bitsOfF32, f16ToF32, f32ToF16 } from "../../compiler/numeric/half.ts";
+import { groupFormatNamed, groupFormats, quantizeWeights, scaleStorage, storedScale } from "../../compiler/numeric/weight-groups.ts";
+import { groupOf, matrices } from "./matrices.ts";
+
+const f = Math.fround;
+const { q4_0: q4, q8_0: q8 } = groupFormats;
+
+/** Most that a number may be off, in units of its group's largest magnitude, before its scale is rounded for storage. */
+const errors = [
+  // Half a step, but a whole one at +8 steps, which is clamped to +7.
+  { format: q4, codes: [0, 15], error: 1 / 8 },
+  { format: q8, codes: [1, 255], error: 0.5 / 127 },
+] as const;
+
+test("formats are found by name, and other encodings have none", () => {
+  expect(["q4_0", "q8_0", "q8", "f32", "toString"].map(groupFormatNamed)).toEqual([q4, q8, undefined, undefined, undefined]);
+});
+
+describe.each(errors)("$format.name", ({ format, codes, error }) => {
+  const [lowest, highest] = codes;
+
+  test("numbers stay within a step, codes within their range, and padding is the offset", () => {
+    fc.assert(
+      fc.property(matrices, ({ rows, width, data }) => {
+        const { columns, u, offset, scales, exponent } = quantizeWeights(format, data, rows, width);
+        expect([columns % 64, offset]).toEqual([0, format.offset]);
+        for (let row = 0; row < rows; row++) {
+          for (let k = 0; k < columns; k++) {
+            const code = u[row * columns + k] ?? NaN;
+            if (k >= width) {
+              expect(code).toBe(offset);
+              continue;
+            }
+            expect(code).toBeGreaterThanOrEqual(lowest);
+            expect(code).toBeLessThanOrEqual(highest);
+            const { index, largest } = groupOf(data, width, columns, row, k);
+            const scale = (scales[index] ?? NaN) * 2 ** -exponent;
+            // A stored scale has eleven bits.
+            const bound = largest * (error + 2 ** -11 + 1e-6);
+            if (largest >= 2 ** -120) expect(Math.abs(scale * (code - offset) - (data[row * width + k] ?? NaN))).toBeLessThanOrEqual(bound);
+          }
+        }
+      }),
+    );
+  });
+
+  test.each([0, -0, 2 ** -121, -(2 ** -121)])("a group of %d counts as zero: a normal scale, and the offset for codes", (value) => {
+    const { u, scales, exponent } = quantizeWeights(format, new Float32Array(40).fill(value), 1, 40);
+    expect(u).toEqual(new Uint8Array(64).fill(format.offset));
+    expect(scales).toEqual(new Float32Array(2).fill(2 ** -14));
+    expect(exponent).toBe(0);
+  });
+
+  test.each([1e-9, 1e-30, 1e-36, 1, 1e5, 1e30])("weights around %d keep their relative accuracy", (size) => {
+    const data = Float32Array.from({ length: 64 }, (_, i) => size * Math.sin(i + 1));
+    const { u, scales, exponent, format: storage } = quantizeWeights(format, data, 1, 64);
+    expect(storage).toBe("f16");
+    for (const scale of scales) expect(Math.abs(scale)).toBeGreaterThanOrEqual(2 ** -14);
+    data.forEach((x, k) => {
+      const found = (scales[Math.floor(k / 32)] ?? NaN) * 2 ** -exponent * ((u[k] ?? NaN) - format.offset);
+      expect(Math.abs(found - x)).toBeLessThan(size * (error + 2 ** -11));
+    });
+  });
+});
+
+describe("q4_0", () => {
+  test("the first of equal extremes becomes -8 and decides the sign", () => {
+    const { u, scales } = quantizeWeights(q4, Float32Array.from([1, -1, 0.5, 0]), 1, 4);
+    expect([...u.subarray(0, 4)]).toEqual([0, 15, 4, 8]);
+    expect(scales[0]).toBe(-0.125);
+  });
+});
+
+describe("q8_0", () => {
+  test("the extreme becomes 127 steps of its own sign, and the scale is positive", () => {
+    for (const [extreme, code] of [
+      [127, 255],
+      [-127, 1],
+    ] as const) {
+      const { u, scales } = quantizeWeights(q8, Float32Array.of(1, extreme), 1, 2);
+      expect([...u.subarray(0, 2), scales[0]]).toEqual([129, code, 1]);
+    }
+  });
+
+  test("halves round away from zero", () => {
+    // The scale is 1, so these are steps.
+    const steps = [127, 0.5, -0.5, 1.5, -1.5, 2.5, -2.5, 126.5, -126.5, 0.49, -0.49];
+    const { u } = quantizeWeights(q8, Float32Array.from(steps), 1, steps.length);
+    expect([...u.subarray(0, steps.length)].map((code) => code - 128)).toEqual([127, 1, -1, 2, -2, 3, -3, 127, -127, 0, 0]);
+  });
+
+  test("codes come from the scale before it is stored", () => {
+    // The stored scale is the larger one: under it some of these would be less than half a step.
+    const data = Float32Array.from({ length: 32 }, (_, i) => (i === 0 ? 100 : (100 / 127) * (i + 0.5001)));
+    const { u, scales } = quantizeWeights(q8, data, 1, 32);
+    expect(scales[0]).toBeGreaterThan(f(100 / 127));
+    expect([...u.subarray(1, 32)].map((code) => code - 128)).toEqual(Array.from({ length: 31 }, (_, i) => i + 2));
+  });
+});
+
+describe("storage of scales", () => {
+  const magnitudes = fc
+    .integer({ min: -120, max: 120 })
+    .chain((exponent) => fc.double({ min: 1, max: 1.99, noNaN: true }).map((m) => f(m * 2 ** exponent)));
+
+  test("scales in f16's range stay as they are", () => {
+    expect(scaleStorage(2 ** -14, 65504)).toEqual({ format: "f16", exponent: 0 });
+    expect(scaleStorage(Infinity, 0)).toEqual({ format: "f16", exponent: 0 });
+  });
+
+  test("small or large scales move by one power of two", () => {
+    expect(scaleStorage(2 ** -20, 2 ** -10)).toEqual({ format: "f16", exponent: 6 });
+    expect(scaleStorage(2 ** 0, 2 ** 20)).toEqual({ format: "f16", exponent: -5 });
+  });
+
+  test("too wide a range is stored in f32", () => {
+    expect(scaleStorage(2 ** -20, 2 ** 12)).toEqual({ format: "f32", exponent: 0 });
+    expect(scaleStorage(2 ** -24, 2 ** 16)).toEqual({ format: "f32", exponent: 0 });
+  });
+
+  test("what is stored has eleven bits, within half a unit of the last, and is a normal f16 after the move", () => {
+    fc.assert(
+      fc.property(magnitudes, magnitudes, fc.boolean(), (a, b, negative) => {
+        const [smallest, largest] = [Math.min(a, b), Math.max(a, b)];
+        const storage = scaleStorage(smallest, largest);
+        for (const magnitude of [smallest, largest]) {
+          const scale = negative ? -magnitude : magnitude;
+          const stored = storedScale(scale, storage);
+          if (storage.format === "f16") {
+            expect(Math.abs(stored)).toBeGreaterThanOrEqual(2 ** -14);
+            expect(f16ToF32(f32ToF16(stored))).toBe(stored);
+          }
+          // Eleven bits in either format: a product's bits do not tell which it was.
+          expect(bitsOfF32(stored) & 0x1fff).toBe(0);
+          expect(Math.abs(stored * 2 ** -storage.exponent - scale)).toBeLessThanOrEqual(magnitude * 2 ** -11);
+        }
+      }),
+    );
+  });
+
+  test("f32 is chosen only where no power of two would do", () => {
+    fc.assert(
+      fc.property(magnitudes, magnitudes, (a, b) => {
+        const [smallest, largest] = [Math.min(a, b), Math.max(a, b)];
+        if (scaleStorage(smallest, largest).format === "f16") return;
+        for (let exponent = -140; exponent <= 140; exponent++) {
+          expect(smallest * 2 ** exponent >= 2 ** -14 && largest * 2 ** exponent <= 65504).toBe(false);
+        }
+      }),
+    );
+  });
+});
