@@ -1,5 +1,5 @@
 /** `lfmc forward`: the logits of given tokens, from an artefact, or from a model through the graph interpreter under the contract. */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 import { LfmcError } from "../errors.ts";
 import { createInterpreter } from "../graph/interpret.ts";
@@ -44,11 +44,19 @@ async function forward(path: string, flags: Flags): Promise<void> {
     ? await runArtefact(path, tokens, flags)
     : await interpretModel(path, tokens, flags);
   const file = encodeSafetensors([{ name: "logits", shape: [tokens.length, vocabulary], values: logits }]);
-  const aside = `${flags.output}.${process.pid}.partial`;
-  await writeFile(aside, file).catch((cause: unknown) => {
-    throw new LfmcError("io/unreadable", "cannot be written", { subject: flags.output, hint: "choose another file with -o", cause });
-  });
-  await rename(aside, flags.output);
+  await writeWhole(flags.output, file);
+}
+
+/** Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. */
+async function writeWhole(path: string, file: Uint8Array): Promise<void> {
+  const aside = `${path}.${process.pid}.partial`;
+  try {
+    await writeFile(aside, file);
+    await rename(aside, path);
+  } catch (cause) {
+    await rm(aside, { force: true });
+    throw new LfmcError("io/unreadable", "cannot be written", { subject: path, hint: "choose another file with -o", cause });
+  }
 }
 
 async function readTokens(file: string): Promise<readonly number[]> {

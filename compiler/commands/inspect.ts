@@ -10,7 +10,7 @@ import { printGraph } from "../graph/print.ts";
 import { importModel } from "../import/model.ts";
 import { printKernel } from "../kernel/print.ts";
 import { kvFormatNames, quantFormats, type Kv, type Quant } from "../options.ts";
-import { draftPrograms, memoryPages } from "../pipeline.ts";
+import { draftPrograms, memoryPages, preparedGraph } from "../pipeline.ts";
 import { printMemory, printPlan } from "../plan/print.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact } from "./open-artefact.ts";
@@ -86,6 +86,8 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
     ...(context === undefined ? {} : { context }),
     ...(prefillChunk === undefined ? {} : { prefillChunk }),
   };
+  // What has no kernels yet has a graph all the same.
+  if (flags.graph && !flags.kernels && !flags.plan && !flags.wat && !flags.json) return printGraph(preparedGraph(model, options));
   const { graph, programs } = draftPrograms(model, wasmSimd, options);
   const { variant, program } = required(programs[0], "variant");
   if (flags.json)
