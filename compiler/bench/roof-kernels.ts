@@ -69,20 +69,24 @@ export function dotRate(atom: DotAtom): RateKernel {
 
 const floatRows = 2;
 
-/** sum + x * w of f32, as the product of whole weights does it: two rows of x, one column of 16 weights. */
+/**
+ * sum + x * w of f32, as the product of whole weights does it: two rows of x, one column of 16 weights. Both rows come from one register
+ * of x, because an accumulator without a register of its own would have to pass through memory at every step.
+ */
 export function floatRate(): RateKernel {
   const kernel = recordKernel("float_rate", "multiplies and adds f32, in registers", (b) => {
-    const from = b.pointer("from", "read", `weights [16], then activations [${floatRows}] f32`);
+    const from = b.pointer("from", "read", "weights [16], then activations [4] f32");
     const out = b.pointer("out", "write", `sums [${floatRows}, 16] f32`);
     const steps = b.scalar("steps", "steps to run");
     const weights = b.load(f32x16, from);
-    const rows = Array.from({ length: floatRows }, (_, i) => b.loadSplat(f32x16, from, 0, chunkBytes + i * f32Bytes));
-    const zeros = rows.map(() => b.literal(f32x16, 0));
+    const start = b.load(vector("f32", 4), from, 0, chunkBytes);
+    const zeros = Array.from({ length: floatRows }, () => b.literal(f32x16, 0));
     const sums = keep(b, "sum", zeros);
     b.for("step", 0, steps, 1, (step) => {
+      const x = changed(b, start, step);
       sums.forEach((sum, i) => {
-        const x = changed(b, rows[i] ?? weights, step);
-        b.assign(sum, b.add(b.read(sum), b.mul(x, weights)));
+        const row = i === 0 ? x : b.shuffle(x, [1, 0, 3, 2]);
+        b.assign(sum, b.add(b.read(sum), b.mul(b.concat(row, row, row, row), weights)));
       });
     });
     sums.forEach((sum, i) => {

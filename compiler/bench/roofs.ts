@@ -3,8 +3,9 @@
  * several runs: a roof is what the machine can do, not what it does beside other work.
  */
 import type { Target, TargetVariant } from "../../targets/target.ts";
-import { internal, required } from "../errors.ts";
+import { required } from "../errors.ts";
 import type { Kernel } from "../kernel/ir.ts";
+import { instantiateKernels, type KernelFunction } from "./instance.ts";
 import { dotRate, floatRate, streamRead, streamStepBytes, type RateKernel } from "./roof-kernels.ts";
 import { now, samplesOf, secondsOf } from "./timing.ts";
 
@@ -26,27 +27,13 @@ export function measureRoofs(target: Target, variant: TargetVariant): Roofs {
   return { readBandwidth: readBandwidth(target), dotRate: rateOf(target, dotRate(atom)), floatRate: rateOf(target, floatRate()) };
 }
 
-type Call = (...args: readonly number[]) => void;
-
-/** A kernel as a function over a memory of `bytes`, whose every byte is touched: untouched pages all read the same zeros. */
-function instantiate(target: Target, kernel: Kernel, bytes: number): Call {
-  const pages = Math.ceil(bytes / target.memory.page);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  new Uint8Array(memory.buffer).fill(fillByte);
-  const module = new WebAssembly.Module(Uint8Array.from(target.emitKernels([kernel], { pages })));
-  const exported = new WebAssembly.Instance(module, { env: { memory } }).exports[kernel.name];
-  return isCall(exported) ? exported : internal(`${kernel.name} is no function`);
-}
-
-/** As f16 and f32 a small normal number, as a byte or nibbles nothing special: no value of it is slow to compute with. */
-const fillByte = 0x3c;
-
-function isCall(value: unknown): value is Call {
-  return typeof value === "function";
+function functionOf(target: Target, kernel: Kernel, bytes: number): KernelFunction {
+  return required(instantiateKernels(target, [kernel], bytes).functions.get(kernel.name), kernel.name);
 }
 
 function readBandwidth(target: Target): number {
-  const read = instantiate(target, streamRead(), streamedBytes + streamStepBytes);
+  const kernel = streamRead();
+  const read = functionOf(target, kernel, streamedBytes + streamStepBytes);
   const steps = streamedBytes / streamStepBytes;
   const run = (): number =>
     secondsOf(() => {
@@ -60,7 +47,7 @@ function readBandwidth(target: Target): number {
 const rateSteps = 1 << 20;
 
 function rateOf(target: Target, { kernel, macsPerStep }: RateKernel): number {
-  const multiply = instantiate(target, kernel, target.memory.page);
+  const multiply = functionOf(target, kernel, target.memory.page);
   const run = (): number =>
     secondsOf(() => {
       multiply(0, target.memory.page / 2, rateSteps);

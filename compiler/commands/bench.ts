@@ -1,12 +1,119 @@
-/** `lfmc bench`: an artefact's speed next to the machine's own roofs, or that of single kernels. */
-import { Command } from "commander";
+/** `lfmc bench`: an artefact's speed next to the machine's own, or that of single kernels. */
+import { Command, Option } from "commander";
+import { wasmSimd } from "../../targets/wasm/target.ts";
+import { printTable, type Column } from "../bench/table.ts";
+import { artefactRecords, host, kernelFigures, type BenchRecord, type VariantFigures } from "../bench/records.ts";
+import type { KernelFigure } from "../bench/kernels.ts";
 import { LfmcError } from "../errors.ts";
+import { numberList, wholeNumber } from "./flags.ts";
+import { openArtefact } from "./open-artefact.ts";
+import { print, progress } from "./report.ts";
+
+interface Flags {
+  readonly prompt: number;
+  readonly decode: number;
+  readonly depth: readonly number[];
+  readonly threads: readonly number[];
+  readonly variant?: string;
+  /** `true` where the flag has no pattern. */
+  readonly kernels?: string | true;
+  readonly json?: boolean;
+}
 
 export function benchCommand(): Command {
   return new Command("bench")
-    .description("measure an artefact")
-    .argument("[artefact]", "folder written by lfmc compile")
-    .action(() => {
-      throw new LfmcError("usage/argument", "is not ready", { subject: "bench", hint: "come back in half an hour" });
+    .description("measure a model's speed, or that of single kernels, next to the machine's own")
+    .argument("[artefact]", "folder written by lfmc compile; not with --kernels")
+    .option("--prompt <n>", "tokens of the prompt", wholeNumber(1), 512)
+    .option("--decode <n>", "tokens to decode", wholeNumber(1), 64)
+    .option("--depth <list>", "tokens in the cache before prompt and decoding: 0,1024", numberList, [0])
+    .option("--threads <list>", "threads to run on: 1,2", numberList, [1])
+    .option("--variant <name>", "code variant to run")
+    .option("--kernels [pattern]", "measure the kernels whose name holds the pattern, at LFM2-350M's and the demo model's shapes")
+    .addOption(new Option("--target <target>", "with --kernels: whose code").choices([wasmSimd.name]).default(wasmSimd.name))
+    .option("--json", "print the records as JSON")
+    .action(async (artefact: string | undefined, flags: Flags) => {
+      if ((artefact === undefined) === (flags.kernels === undefined)) {
+        throw new LfmcError("usage/argument", "give one of them", {
+          subject: "<artefact>, --kernels",
+          hint: "lfmc bench DIR, or lfmc bench --kernels",
+        });
+      }
+      if (artefact === undefined) benchKernels(flags);
+      else await benchArtefact(artefact, flags);
     });
 }
+
+async function benchArtefact(artefact: string, { prompt, decode, depth, threads, variant, json }: Flags): Promise<void> {
+  const open = (count: number) => openArtefact(artefact, { threads: count, ...(variant === undefined ? {} : { variant }) });
+  const records = await artefactRecords(open, wasmSimd, { prompt, decode, depths: depth, threads }, progress);
+  if (json) print(JSON.stringify(records, null, 2));
+  else
+    print(
+      [describeHost(), `${artefact}: prompt ${prompt}, decode ${decode} tokens; medians`, "", printTable(records, benchColumns)].join("\n"),
+    );
+}
+
+function benchKernels({ kernels, json }: Flags): void {
+  const pattern = kernels === undefined || kernels === true ? "" : kernels;
+  const variants = kernelFigures(wasmSimd, pattern, progress);
+  if (variants.length === 0) {
+    throw new LfmcError("usage/flag", `no kernel's name holds ${JSON.stringify(pattern)}`, {
+      subject: "--kernels",
+      hint: "lfmc inspect <model> --kernels shows names",
+    });
+  }
+  if (json) {
+    const records = variants.flatMap(({ figures }) => figures.map(({ record }) => record));
+    print(JSON.stringify(records, null, 2));
+  } else print([describeHost(), ...variants.flatMap(describeVariant)].join("\n"));
+}
+
+/** A variant's roofs, then a table for each plan and number of rows, the kernels that take most of its time first. */
+function describeVariant({ variant, roofs, figures }: VariantFigures): readonly string[] {
+  const rates = `${giga(roofs.dotRate)} GMAC/s (8 x 4 bit) and ${giga(roofs.floatRate)} GMAC/s (f32) in registers`;
+  const titles = [...new Set(figures.map(titleOf))];
+  const tables = titles.map((title) => {
+    const rows = figures.filter((figure) => titleOf(figure) === title).toSorted((a, b) => b.share - a.share);
+    return ["", title, printTable(rows, kernelColumns)].join("\n");
+  });
+  return [`${variant}: reads ${giga(roofs.readBandwidth)} GB/s; ${rates}`, ...tables];
+}
+
+/** What the figures of one table share. */
+function titleOf({ model, rows, record }: KernelFigure): string {
+  return `${model}, ${record.variant}, ${rows} ${rows === 1 ? "row" : "rows"} a call`;
+}
+
+function describeHost(): string {
+  const { engine, cpu } = host();
+  return `${engine}; ${cpu}`;
+}
+
+function giga(perSecond: number): string {
+  return (perSecond / 1e9).toFixed(1);
+}
+
+const benchColumns: readonly Column<BenchRecord>[] = [
+  { title: "threads", cell: ({ threads }) => String(threads) },
+  { title: "variant", cell: ({ variant }) => variant },
+  { title: "depth", cell: ({ depth }) => String(depth) },
+  { title: "prefill tok/s", cell: ({ prefillTokensPerSecond }) => prefillTokensPerSecond.toFixed(1) },
+  { title: "of roof", cell: ({ prefillRoofRatio }) => prefillRoofRatio.toFixed(2) },
+  { title: "decode tok/s", cell: ({ decodeTokensPerSecond }) => decodeTokensPerSecond.toFixed(1) },
+  { title: "of roof", cell: ({ roofRatio }) => roofRatio.toFixed(2) },
+  { title: "first token s", cell: ({ firstTokenSeconds }) => firstTokenSeconds.toFixed(3) },
+  { title: "peak MB", cell: ({ peakBytes }) => (peakBytes / 1e6).toFixed(0) },
+  { title: "MB/token", cell: ({ bytesPerToken }) => (bytesPerToken / 1e6).toFixed(1) },
+  { title: "read GB/s", cell: ({ readBandwidth }) => giga(readBandwidth) },
+];
+
+const kernelColumns: readonly Column<KernelFigure>[] = [
+  { title: "share", cell: ({ share }) => `${(share * 100).toFixed(1)} %` },
+  { title: "calls", cell: ({ calls }) => String(calls) },
+  { title: "us/call", cell: ({ record }) => (record.seconds * 1e6).toFixed(1) },
+  { title: "GB/s", cell: ({ record }) => record.gbPerSecond.toFixed(2) },
+  { title: "GMAC/s", cell: ({ record }) => record.gmacPerSecond.toFixed(2) },
+  { title: "of roof", cell: ({ record }) => record.roofRatio.toFixed(2) },
+  { title: "kernel", cell: ({ record }) => record.kernel, left: true },
+];

@@ -57,6 +57,15 @@ const areas: readonly Area[] = [
   { prefix: "compiler/commands/", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
   { prefix: "compiler/index.ts", files: anything, builtins: "static" },
   { prefix: "compiler/pipeline.ts", files: anything, builtins: "static" },
+  { prefix: "compiler/options.ts", files: anything, builtins: "static" },
+  {
+    prefix: "compiler/artefact/",
+    // The manifest's format and version are values that the runtime owns.
+    files: ["compiler/", "runtime/manifest.ts"],
+    types: ["targets/target.ts", "runtime/"],
+    builtins: "static",
+  },
+  { prefix: "compiler/bench/", files: ["compiler/", "runtime/"], types: ["targets/target.ts"], builtins: "static" },
   {
     prefix: "targets/target.ts",
     files: ["compiler/kernel/", ...foundations],

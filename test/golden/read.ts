@@ -61,6 +61,13 @@ export function readGolden(name: GoldenCase): Golden {
   return { ids: ids("input_ids"), greedyIds: ids("greedy_ids"), tensors };
 }
 
+/** The numbers of one tensor of one of a case's files. */
+export function goldenTensor(name: GoldenCase, file: string, tensor: string): Float32Array {
+  const found = readSafetensors(`${caseFolder(name)}/${file}.safetensors`).get(tensor)?.data;
+  if (found instanceof Float32Array) return found;
+  throw new Error(`${name}/${file} has no tensor ${tensor} of numbers`);
+}
+
 /** The case's graph, interpreted; `change` is applied to the imported graph first. */
 export async function interpretCase(
   name: GoldenCase,
@@ -89,6 +96,23 @@ export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): n
     if (!(difference <= largest)) largest = Number.isNaN(difference) ? Infinity : difference;
   }
   return largest;
+}
+
+/** Mean of the Kullback-Leibler divergences of rows of logits: how far `found` is from `expected`, in nats. */
+export function meanDivergence(expected: Float32Array, found: Float32Array, rowCount: number): number {
+  const width = expected.length / rowCount;
+  let sum = 0;
+  for (let start = 0; start < expected.length; start += width) {
+    const [p, q] = [logProbabilities(expected.subarray(start, start + width)), logProbabilities(found.subarray(start, start + width))];
+    p.forEach((logP, i) => (sum += Math.exp(logP) * (logP - (q[i] ?? NaN))));
+  }
+  return sum / rowCount;
+}
+
+function logProbabilities(logits: Float32Array): readonly number[] {
+  const max = logits.reduce((a, b) => Math.max(a, b));
+  const total = logits.reduce((sum, logit) => sum + Math.exp(logit - max), 0);
+  return Array.from(logits, (logit) => logit - max - Math.log(total));
 }
 
 function asRecord(value: unknown): Readonly<Record<string, unknown>> {

@@ -5,9 +5,20 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { compile } from "../../compiler/index.ts";
 import { checkModule } from "../conformance/independent.ts";
 import { caseFolder } from "../golden/read.ts";
-import { compileTo, demoFolder, denseCases, filesBelow, type ModelOptions, openModel, refusal, shapesFolder, workFolder } from "./support.ts";
+import {
+  compileTo,
+  demoFolder,
+  denseCases,
+  filesBelow,
+  type ModelOptions,
+  openModel,
+  refusal,
+  shapesFolder,
+  workFolder,
+} from "./support.ts";
 
 const folder = await workFolder();
 
@@ -49,7 +60,14 @@ test.each<ModelOptions>([
   for (const [path, bytes] of first) expect(second.get(path) === bytes, path).toBe(true);
 });
 
-const mixtures = (await readdir(shapesFolder)).filter((name) => /-A\d+(\.\d+)?B$/.test(name));
+const shapes = (await readdir(shapesFolder, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+const mixtures = shapes.filter((name) => /-A\d+(\.\d+)?B$/.test(name));
+
+test.each(shapes.filter((name) => !mixtures.includes(name)))("%s, a published dense shape, can be planned", async (name) => {
+  const { programs, artefact } = await compile({ model: join(shapesFolder, name), target: "wasm-simd", dryRun: true });
+  expect(artefact).toBeNull();
+  expect(programs.every(({ program }) => program.memory.bytes > program.memory.weights.bytes)).toBe(true);
+});
 
 describe("refused, with nothing written", () => {
   test("there are published mixtures of experts to refuse", () => {
@@ -57,7 +75,7 @@ describe("refused, with nothing written", () => {
   });
 
   test.each<readonly [string, ModelOptions, string, RegExp]>([
-    ...mixtures.map((name) => [`${name}`, { model: join(shapesFolder, name), randomWeights: 1 }, "plan/unsupported", /expert/i] as const),
+    ...mixtures.map((name) => [name, { model: join(shapesFolder, name), randomWeights: 1 }, "plan/unsupported", /expert/i] as const),
     ["a small mixture of experts", { model: caseFolder("moe-tiny") }, "plan/unsupported", /expert/i],
     ["a plan above --max-memory", { model: caseFolder("dense-tiny"), maxMemory: 100_000 }, "plan/memory", /100000/],
     ["a plan above 4 GiB", { model: join(shapesFolder, "LFM2-2.6B"), randomWeights: 1, quant: "f32" }, "plan/memory", /32-bit/],

@@ -7,7 +7,18 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Kv, Quant } from "../../compiler/options.ts";
 import { caseFolder, readGolden } from "../golden/read.ts";
-import { compileTo, contractInterpreter, demoFolder, denseCases, firstDifference, forwardAll, interpretAll, openModel, workFolder } from "./support.ts";
+import {
+  compileTo,
+  contractInterpreter,
+  demoFolder,
+  denseCases,
+  type DenseCase,
+  firstDifference,
+  forwardAll,
+  interpretAll,
+  openModel,
+  workFolder,
+} from "./support.ts";
 
 const folder = await workFolder();
 
@@ -19,7 +30,7 @@ const formats: readonly { readonly quant: Quant; readonly kv: Kv }[] = [
 ];
 
 /** Tokens of a golden case, prompt and reference continuation; of the long one so many that a query sees several blocks of 64 positions. */
-function goldenTokens(name: (typeof denseCases)[number]): readonly number[] {
+function goldenTokens(name: DenseCase): readonly number[] {
   const { ids, greedyIds } = readGolden(name);
   return name === "dense-long" ? ids.slice(0, 400) : [...ids, ...greedyIds];
 }

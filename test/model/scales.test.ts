@@ -8,7 +8,17 @@ import { expect, test } from "vitest";
 import { encodeSafetensors } from "../../compiler/commands/encode-safetensors.ts";
 import { importModel } from "../../compiler/import/model.ts";
 import { caseFolder } from "../golden/read.ts";
-import { type Compiled, compileTo, contractInterpreter, firstDifference, forwardAll, interpretAll, openModel, someTokens, workFolder } from "./support.ts";
+import {
+  type Compiled,
+  compileTo,
+  contractInterpreter,
+  firstDifference,
+  forwardAll,
+  interpretAll,
+  openModel,
+  someTokens,
+  workFolder,
+} from "./support.ts";
 
 const folder = await workFolder();
 

@@ -8,12 +8,12 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Kv, Quant } from "../../compiler/options.ts";
 import type { Model, Row, Session } from "../../runtime/index.ts";
 import { caseFolder } from "../golden/read.ts";
-import { compileTo, denseCases, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
+import { compileTo, type DenseCase, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
 
 const folder = await workFolder();
 
 /** Between them: biases and a wide convolution, several blocks of attention, both weights and both KV caches. */
-const models: readonly { readonly name: (typeof denseCases)[number]; readonly quant: Quant; readonly kv: Kv }[] = [
+const models: readonly { readonly name: DenseCase; readonly quant: Quant; readonly kv: Kv }[] = [
   { name: "dense-odd", quant: "q4_0", kv: "f16" },
   { name: "dense-tiny", quant: "q4_0", kv: "f32" },
   { name: "dense-extra", quant: "f32", kv: "f32" },
@@ -75,7 +75,12 @@ describe.each(models)("$name, weights $quant, KV cache $kv", ({ name, quant, kv 
   test("a session that went astray and came back has the bits of one that never did", async () => {
     const vocabulary = model.manifest.model.vocabSize;
     const step = fc.oneof(
-      fc.record({ kind: fc.constant("read" as const), count: fc.integer({ min: 1, max: 60 }), chunk: fc.integer({ min: 1, max: prefillChunk }), seed: fc.nat() }),
+      fc.record({
+        kind: fc.constant("read" as const),
+        count: fc.integer({ min: 1, max: 60 }),
+        chunk: fc.integer({ min: 1, max: prefillChunk }),
+        seed: fc.nat(),
+      }),
       fc.record({ kind: fc.constant("rewind" as const), back: fc.nat(model.manifest.limits.rewind) }),
       fc.record({ kind: fc.constant("restore" as const) }),
       fc.record({ kind: fc.constant("fork" as const) }),
@@ -87,7 +92,9 @@ describe.each(models)("$name, weights $quant, KV cache $kv", ({ name, quant, kv 
         for (const one of steps) {
           switch (one.kind) {
             case "read":
-              await session.prefill(someTokens(Math.min(one.count, 250 - session.position), vocabulary, one.seed), { prefillChunk: one.chunk });
+              await session.prefill(someTokens(Math.min(one.count, 250 - session.position), vocabulary, one.seed), {
+                prefillChunk: one.chunk,
+              });
               farthest = Math.max(farthest, session.position);
               break;
             case "rewind":

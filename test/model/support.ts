@@ -21,6 +21,7 @@ export const shapesFolder = join(root, "test", "golden", "data", "shapes");
 
 /** The golden cases that this version compiles. */
 export const denseCases = ["dense-tiny", "dense-odd", "dense-long", "dense-extra"] as const;
+export type DenseCase = (typeof denseCases)[number];
 
 if (!existsSync(join(root, "dist", "runtime.js"))) {
   throw new Error("dist/runtime.js is not built, and every artefact carries it: run `npm run build` (`npm ci` does)");
@@ -107,7 +108,9 @@ export function someTokens(count: number, vocabulary: number, seed = 1): readonl
 export async function filesBelow(folder: string): Promise<ReadonlyMap<string, string>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  return new Map(await Promise.all(paths.toSorted().map(async (path) => [path.slice(folder.length + 1), await readFile(path, "latin1")] as const)));
+  return new Map(
+    await Promise.all(paths.toSorted().map(async (path) => [path.slice(folder.length + 1), await readFile(path, "latin1")] as const)),
+  );
 }
 
 /** The error that `run` is refused with; anything else fails the test. */

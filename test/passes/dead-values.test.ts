@@ -13,8 +13,14 @@ describe("dead-values", () => {
   test.each([
     ["a constant", [weight("w", 4, 4), y]],
     ["a node, and the constant that it alone reads", [weight("w", 4, 4), linear("a", 4, "x", "w"), y]],
-    ["a chain", [vector("n", 4), "a: f32[rows, 4] = rms-norm(x, n) epsilon=0.001 width=4 quantize=false", y, "b: f32[rows, 4] = add(a, y)"]],
-    ["a node with a state", ['a: f32[rows, 4] = attention(x, x, x) heads=1 kvHeads=1 headSize=4 scale=0.5 window=null state=0 kv="f32"', y]],
+    [
+      "a chain",
+      [vector("n", 4), "a: f32[rows, 4] = rms-norm(x, n) epsilon=0.001 width=4 quantize=false", y, "b: f32[rows, 4] = add(a, y)"],
+    ],
+    [
+      "a node with a state",
+      ['a: f32[rows, 4] = attention(x, x, x) heads=1 kvHeads=1 headSize=4 scale=0.5 window=null state=0 kv="f32"', y],
+    ],
     ["a router of which neither output is read", [weight("g", 2, 4), routed(), y]],
   ])("drops %s", (_case, lines) => {
     expect(after(deadValues, text(...lines))).toBe(text(y));
@@ -30,7 +36,11 @@ describe("dead-values", () => {
   test("takes exactly what was added to a model and is read by nothing", () => {
     fc.assert(
       fc.property(randomModels, ({ graph }) => {
-        const idle: Constant = { name: "idle", type: { shape: [1], encoding: "f32" }, sources: [{ tensor: "t", shape: [1], start: 0, count: 1 }] };
+        const idle: Constant = {
+          name: "idle",
+          type: { shape: [1], encoding: "f32" },
+          sources: [{ tensor: "t", shape: [1], start: 0, count: 1 }],
+        };
         // A second copy of each node, over the copies of what it reads; the graph's output is the first copy's.
         const copied = new Set(graph.nodes.flatMap(({ outputs }) => outputs));
         const copyOf = (name: string): string => (copied.has(name) ? `${name}.copy` : name);

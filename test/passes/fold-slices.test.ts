@@ -44,7 +44,10 @@ describe("fold-slices", () => {
   });
 
   test.each([
-    ["a product that something else reads too", [weight("w", 8, 4), linear("z", 8, "x", "w"), slice("y", 4, "z", 0), slice("b", 4, "z", 4)]],
+    [
+      "a product that something else reads too",
+      [weight("w", 8, 4), linear("z", 8, "x", "w"), slice("y", 4, "z", 0), slice("b", 4, "z", 4)],
+    ],
     [
       "a weight that something else reads too",
       [weight("w", 8, 4), linear("z", 8, "x", "w"), slice("y", 4, "z", 0), linear("b", 8, "y", "w"), "c: f32[rows, 8] = add(b, b)"],
@@ -52,7 +55,13 @@ describe("fold-slices", () => {
     ["a product with a bias", [weight("w", 8, 4), vector("b", 8), linear("z", 8, "x", "w", "b"), slice("y", 4, "z", 0)]],
     [
       "a product with a residual",
-      [weight("w", 8, 4), weight("v", 8, 4), linear("r", 8, "x", "v"), "z: f32[rows, 8] = linear(x, w, r) bias=false residual=true", slice("y", 4, "z", 0)],
+      [
+        weight("w", 8, 4),
+        weight("v", 8, 4),
+        linear("r", 8, "x", "v"),
+        "z: f32[rows, 8] = linear(x, w, r) bias=false residual=true",
+        slice("y", 4, "z", 0),
+      ],
     ],
     ["a part of what is no product", ["a: f32[rows, 4] = add(x, x)", slice("b", 2, "a", 0), "y: f32[rows, 4] = add(a, a)"]],
   ])("leaves alone: %s", (_case, lines) => {
@@ -95,7 +104,8 @@ function widened(graph: Graph): Graph {
     const constant = graph.constants.find(({ name }) => name === matrix);
     const [rows, width] = constant?.type.shape ?? [];
     const [y] = node.outputs;
-    if (node.op !== "linear" || node.attributes.bias === true || !constant || typeof rows !== "number" || width === undefined) return [node];
+    if (node.op !== "linear" || node.attributes.bias === true || !constant || typeof rows !== "number" || width === undefined)
+      return [node];
     if (y === undefined || reads.filter((name) => name === matrix).length > 1) return [node];
     const sources = [constant, constant, constant].flatMap((each) => each.sources);
     wide.set(matrix, { ...constant, type: { ...constant.type, shape: [3 * rows, width] }, sources });
@@ -110,7 +120,9 @@ function widened(graph: Graph): Graph {
 
 /** Every reader of a residual stream's value reads a slice of all of it instead. */
 function copied(graph: Graph): Graph {
-  const sums = new Map(graph.nodes.filter(({ op }) => op === "add").flatMap(({ outputs }) => outputs.map((name) => [name, `${name}.copy`])));
+  const sums = new Map(
+    graph.nodes.filter(({ op }) => op === "add").flatMap(({ outputs }) => outputs.map((name) => [name, `${name}.copy`])),
+  );
   const width = graph.constants[0]?.type.shape[1];
   if (typeof width !== "number") throw new Error("no width");
   const nodes = graph.nodes.flatMap((node): readonly Node[] => {

@@ -13,10 +13,12 @@ const options = fc.record<PassOptions>({
   weights: fc.constantFrom(
     () => "f32",
     () => "f16",
+    () => "bf16",
     () => "q4_0",
+    () => "q8_0",
   ),
   activations: fc.constantFrom("q8", "f32"),
-  kv: fc.constantFrom("f16", "f32"),
+  kv: fc.constantFrom("f16", "f32", "q8_0"),
 });
 
 test("a pass that breaks the graph is named, as a fault of lfmc", () => {

@@ -1,6 +1,7 @@
 /** The passes that choose how things are stored: which constants and values they touch, and that doing it twice changes nothing. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { kvFormats } from "../../compiler/graph/kv-cache.ts";
 import type { Graph } from "../../compiler/graph/types.ts";
 import { runPasses, standardPasses, type Pass, type WeightEncoding } from "../../compiler/passes/index.ts";
 import { kvFormat } from "../../compiler/passes/kv-format.ts";
@@ -72,6 +73,36 @@ describe("quantize-activations", () => {
     );
   });
 
+  test("is one for products of every kind and either encoding", () => {
+    const weights = [
+      a,
+      weight("gu", 8, 4, "q8_0"),
+      weight("in", 12, 4, "q8_0"),
+      weight("taps", 4, 2),
+      weight("g", 2, 4),
+      ...["w1", "w3", "w2"].map((name, i) => `const ${name}: ${i === 2 ? "q8_0" : "q4_0"}[2, 4, 4] = "${name}"[2, 4, 4]`),
+    ];
+    const router = "e: i32[rows, 1], p: f32[rows, 1] = router(x, g) expertCount=2 topK=1 normalize=true scale=1 bias=false";
+    const products = (x: string) => [
+      linear("l", 4, x, "a"),
+      `gl: f32[rows, 4] = gated-linear(${x}, gu)`,
+      `sc: f32[rows, 4] = gated-short-conv(${x}, in, taps) width=2 state=0 bias=false`,
+      router,
+      `y: f32[rows, 4] = experts(${x}, e, p, w1, w3, w2) residual=false`,
+    ];
+    expect(after(quantizeActivations, text(...weights, ...products("x")))).toBe(
+      text(...weights, "x.q8: q8[rows, 4] = quantize(x)", ...products("x.q8")),
+    );
+  });
+
+  test("leaves the products with other weights what they read", () => {
+    const weights = [a, weight("w", 4, 4, "f16"), weight("v", 4, 4, "q8_0")];
+    const rest = [linear("s", 4, "x", "w"), "y: f32[rows, 4] = add(s, s)"];
+    expect(after(quantizeActivations, text(...weights, linear("z", 4, "x", "a"), linear("t", 4, "x", "v"), ...rest))).toBe(
+      text(...weights, "x.q8: q8[rows, 4] = quantize(x)", linear("z", 4, "x.q8", "a"), linear("t", 4, "x.q8", "v"), ...rest),
+    );
+  });
+
   test("takes another name where that one is taken", () => {
     const source = text(a, "x.q8: f32[rows, 4] = add(x, x)", linear("y", 4, "x", "a"));
     expect(after(quantizeActivations, source)).toContain("x.q8.2: q8[rows, 4] = quantize(x)");
@@ -97,13 +128,14 @@ describe("quantize-activations", () => {
 
   test("every product with quantised weights reads q8, no value is quantised twice, and twice is once", () => {
     fc.assert(
-      fc.property(randomModels, ({ graph }) => {
-        const { nodes } = runPasses(graph, [q4, quantizeActivations]);
+      fc.property(randomModels, fc.constantFrom<WeightEncoding>("q4_0", "q8_0"), ({ graph }, encoding) => {
+        const weights = quantizeWeights(() => encoding);
+        const { nodes } = runPasses(graph, [weights, quantizeActivations]);
         const quantized = nodes.filter(({ op }) => op === "quantize").flatMap(({ inputs }) => inputs);
         expect(new Set(quantized).size).toBe(quantized.length);
         const products = nodes.filter(({ op }) => op === "linear" || op === "experts");
         expect(products.filter(({ inputs }) => !inputs[0]?.endsWith(".q8"))).toEqual([]);
-        expectIdempotent(runPasses(graph, [q4]), quantizeActivations);
+        expectIdempotent(runPasses(graph, [weights]), quantizeActivations);
       }),
     );
   });
@@ -112,13 +144,13 @@ describe("quantize-activations", () => {
 describe("kv-format", () => {
   test("sets every attention and nothing else, and twice is once", () => {
     fc.assert(
-      fc.property(randomModels, ({ graph }) => {
-        const changed = runPasses(graph, [kvFormat("f16")]);
+      fc.property(randomModels, fc.constantFrom(...kvFormats), ({ graph }, format) => {
+        const changed = runPasses(graph, [kvFormat(format)]);
         const formats = changed.nodes.filter(({ op }) => op === "attention").map(({ attributes }) => attributes.kv);
         expect(formats.length).toBeGreaterThan(0);
-        expect(new Set(formats)).toEqual(new Set(["f16"]));
+        expect(new Set(formats)).toEqual(new Set([format]));
         expect(runPasses(changed, [kvFormat("f32")])).toEqual(graph);
-        expectIdempotent(graph, kvFormat("f16"));
+        expectIdempotent(graph, kvFormat(format));
       }),
     );
   });

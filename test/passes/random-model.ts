@@ -44,7 +44,8 @@ const configs: fc.Arbitrary<ModelConfig> = fc
     layers: layerKinds,
     kvHeads: size(2),
     headsPerKvHead: size(3),
-    halfHead: size(6),
+    // Heads of part of a group of the cache, and of more than one.
+    halfHead: fc.oneof(size(6), fc.constantFrom(17, 24)),
     convWidth: size(4),
     convBias: fc.boolean(),
     feedForwardSize: size(40),

@@ -3,7 +3,14 @@ import { describe, expect, test } from "vitest";
 import { LfmcError } from "../../compiler/errors.ts";
 import { parseGraph } from "../../compiler/graph/parse.ts";
 import type { Graph } from "../../compiler/graph/types.ts";
-import { chooseEncodings, parseTensorType, runPasses, standardPasses, type FormatRequest, type StoredType } from "../../compiler/passes/index.ts";
+import {
+  chooseEncodings,
+  parseTensorType,
+  runPasses,
+  standardPasses,
+  type FormatRequest,
+  type StoredType,
+} from "../../compiler/passes/index.ts";
 import { quantizeWeights } from "../../compiler/passes/quantize-weights.ts";
 
 const expert = (matrix: string, index: number): string => `"layers.0.experts.${index}.${matrix}.weight"[4, 4]`;
@@ -96,7 +103,14 @@ describe("the choice", () => {
   });
 
   test("a glob is no regular expression, and matches whole names", () => {
-    for (const glob of ["model.embed_tokens", "embed_tokens.weight", "model.embed_tokensXweight", "model.embed_tokens.(weight)", "[a-z.]+", "Model.*"]) {
+    for (const glob of [
+      "model.embed_tokens",
+      "embed_tokens.weight",
+      "model.embed_tokensXweight",
+      "model.embed_tokens.(weight)",
+      "[a-z.]+",
+      "Model.*",
+    ]) {
       expect(encodings(request([`${glob}=q8_0`])), glob).toEqual(all("q4_0"));
     }
   });

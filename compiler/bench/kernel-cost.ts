@@ -1,0 +1,117 @@
+/**
+ * What one kernel call costs whatever the code does: bytes touched, each counted once however often the kernel comes back to it, and
+ * multiplications. Counted from the kernel's statements, and bounded by the size of what its pointers point at.
+ */
+import { required } from "../errors.ts";
+import type { Graph, Node } from "../graph/types.ts";
+import { countKernel, type Count, type Traffic } from "../kernel/count.ts";
+import type { Kernel } from "../kernel/ir.ts";
+import { keyBytes, valueBytes } from "../kernel/library/kv-cache.ts";
+import { blockSize } from "../numeric/quantize.ts";
+import { packedBytes, type PackedConstant } from "../plan/constants.ts";
+import type { Placement, Program, Step } from "../plan/program.ts";
+import { cacheShape } from "../plan/state.ts";
+
+export interface KernelCost {
+  readonly bytes: number;
+  /** Of matrix products, rows times the matrix; of others, every multiplication of f32 numbers. */
+  readonly macs: number;
+  /** Whether the products are those of 8-bit activations with 4-bit weights. */
+  readonly usesAtom: boolean;
+}
+
+export interface CostContext {
+  readonly graph: Graph;
+  readonly program: Program;
+  readonly constants: readonly PackedConstant[];
+}
+
+/** Rows of a call that follow each other up to `position`, of which `logits` want logits. */
+export interface CallRows {
+  readonly rows: number;
+  readonly logits: number;
+  readonly position: number;
+}
+
+/** Rows that step `index` of the program works on. */
+export function rowsOfStep({ arguments: args }: Step, call: CallRows): number {
+  return args.some((arg) => arg.kind === "count" && arg.of === "logits") ? call.logits : call.rows;
+}
+
+export function kernelCost(context: CostContext, index: number, call: CallRows): KernelCost {
+  const { graph, program, constants } = context;
+  const step = required(program.steps[index], `step ${index}`);
+  const kernel = required(
+    program.kernels.find(({ name }) => name === step.kernel),
+    step.kernel,
+  );
+  const node = required(
+    graph.nodes.find(({ outputs }) => outputs.includes(step.label)),
+    `node of ${step.label}`,
+  );
+  const rows = rowsOfStep(step, call);
+  const count = countCall(kernel, rows, call);
+  const matrix = constants.find(({ name, form }) => name === node.inputs[1] && form.kind === "panels");
+  const layout = matrix?.form.kind === "panels" ? matrix.form.layout : null;
+  return {
+    bytes: touchedBytes(context, { index, step, kernel, node, rows, call }, count),
+    macs: layout ? rows * layout.streams * layout.rows * layout.columns : count.multiplies,
+    usesAtom: layout?.encoding.weights === "q4_0",
+  };
+}
+
+/** The loops of attention depend on positions in memory: as many blocks as there are, each full but the last. */
+function countCall(kernel: Kernel, rows: number, { position }: CallRows): Count {
+  const blocks = Math.ceil((position + 1) / blockSize);
+  return countKernel(kernel, { rows }, { assume: { block: blocks, position: (position + 1) / blocks } });
+}
+
+interface CallSite {
+  readonly index: number;
+  readonly step: Step;
+  readonly kernel: Kernel;
+  readonly node: Node;
+  readonly rows: number;
+  readonly call: CallRows;
+}
+
+/** Parameters that point into the same buffer share its bound. */
+function touchedBytes(context: CostContext, site: CallSite, { regions }: Count): number {
+  const traffic = new Map<string, Traffic & { readonly bound: number }>();
+  site.kernel.parameters.forEach(({ name }, i) => {
+    const argument = site.step.arguments[i];
+    const moved = regions[name];
+    if (argument?.kind !== "address" || !moved) return;
+    const { key, bound } = bufferAt(context, site, argument.address, argument.note);
+    const known = traffic.get(key) ?? { loadBytes: 0, storeBytes: 0 };
+    traffic.set(key, { bound, loadBytes: known.loadBytes + moved.loadBytes, storeBytes: known.storeBytes + moved.storeBytes });
+  });
+  return [...traffic.values()].reduce(
+    (sum, { bound, loadBytes, storeBytes }) => sum + Math.min(bound, loadBytes) + Math.min(bound, storeBytes),
+    0,
+  );
+}
+
+/** The buffer at an address, and how many of its bytes this call can touch. */
+function bufferAt({ program, constants }: CostContext, site: CallSite, address: number, note: string): { key: string; bound: number } {
+  const { memory, limits } = program;
+  const constant = constants.find(({ name }) => name === note);
+  if (constant) return { key: note, bound: packedBytes(constant.form) };
+  const holds = (placement: Placement): boolean =>
+    address >= placement.offset &&
+    address < placement.offset + placement.bytes &&
+    placement.firstStep <= site.index &&
+    placement.lastStep >= site.index;
+  const placement = memory.placements.find(holds);
+  const share = note === "scratch" ? 1 : site.rows / limits.prefillChunk;
+  if (placement) return { key: placement.name, bound: placement.bytes * share };
+  if (note.startsWith("state ")) return { key: note, bound: stateBytes(site) };
+  return { key: note, bound: Infinity };
+}
+
+/** Keys and values of the positions that are seen; a ring has no bound of its own, since a call reads each row of it once. */
+function stateBytes({ node, call }: CallSite): number {
+  if (node.op !== "attention") return Infinity;
+  const shape = { ...cacheShape(node, 1), context: call.position + 1 };
+  return keyBytes(shape) + valueBytes(shape);
+}

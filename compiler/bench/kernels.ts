@@ -1,0 +1,136 @@
+/**
+ * The speed of single kernels, measured where they work: whole plans run step by step, each call timed alone, so that every kernel finds
+ * the caches as the forward pass leaves them (weights of a large model come from memory, its activations from the nearest cache).
+ */
+import type { Target, TargetVariant } from "../../targets/target.ts";
+import { required } from "../errors.ts";
+import { rowBytes } from "../kernel/library/rows.ts";
+import type { CompileOptions } from "../options.ts";
+import { draftPrograms } from "../pipeline.ts";
+import type { Program, Step } from "../plan/program.ts";
+import { instantiateKernels, type KernelInstance } from "./instance.ts";
+import { kernelCost, rowsOfStep, type CallRows, type CostContext } from "./kernel-cost.ts";
+import type { Roofs } from "./roofs.ts";
+import { benchShapes } from "./shapes.ts";
+import { median, now, samplesOf, type Patience } from "./timing.ts";
+
+/** A kernel at one shape: medians over passes of the mean over its calls in a pass. */
+export interface KernelRecord {
+  readonly kernel: string;
+  readonly target: string;
+  readonly variant: string;
+  /** Model, encoding, rows, position of the last row, calls in a forward pass. */
+  readonly shape: string;
+  /** Of one call. */
+  readonly seconds: number;
+  /** Touched by one call: weights and activations, once each. */
+  readonly bytes: number;
+  readonly macs: number;
+  readonly gbPerSecond: number;
+  readonly gmacPerSecond: number;
+  /** The least time that memory or multiplication allow, whichever is longer, over the time taken. */
+  readonly roofRatio: number;
+}
+
+/** The record and its place in the forward pass, for the table. */
+export interface KernelFigure {
+  readonly record: KernelRecord;
+  readonly model: string;
+  readonly rows: number;
+  readonly calls: number;
+  /** Of the whole forward pass's time. */
+  readonly share: number;
+}
+
+const calls: readonly CallRows[] = [
+  { rows: 1, logits: 1, position: 511 },
+  { rows: 64, logits: 1, position: 511 },
+];
+const context = 1024;
+const patience: Patience = { least: 3, most: 30, seconds: 2 };
+
+/** A shape with its plan for one variant. */
+interface Planned extends CostContext {
+  readonly model: string;
+  readonly variant: TargetVariant;
+}
+
+/** The plans that hold a kernel whose name holds `pattern`; nothing is measured yet. */
+export function plansWith(target: Target, variant: TargetVariant, pattern: string): readonly Planned[] {
+  const plans = benchShapes.flatMap(({ model, quants }) =>
+    quants.map((quant): Planned => {
+      const options: CompileOptions = { model: model.name, target: target.name, quant, context, prefillChunk: 64 };
+      const { graph, constants, programs } = draftPrograms(model, target, options);
+      const own = programs.find((each) => each.variant.name === variant.name);
+      return { model: `${model.name} ${quant}`, variant, graph, constants, program: required(own, `program of ${variant.name}`).program };
+    }),
+  );
+  return plans.filter(({ program }) => program.kernels.some(({ name }) => name.includes(pattern)));
+}
+
+/** Measures the kernels of a plan whose name holds `pattern`. */
+export function measurePlan(target: Target, planned: Planned, roofs: Roofs, pattern: string): readonly KernelFigure[] {
+  const { program } = planned;
+  const machine = instantiateKernels(target, program.kernels, program.memory.bytes);
+  return calls.flatMap((call) => {
+    writeRows(machine.memory, program, call);
+    const seconds = passTimes(program, machine, call);
+    return figuresOf(target, planned, roofs, call, seconds).filter(({ record }) => record.kernel.includes(pattern));
+  });
+}
+
+/** Rows of slot 0 that end at the call's position; the last ones want logits. */
+function writeRows(memory: WebAssembly.Memory, program: Program, { rows, logits, position }: CallRows): void {
+  const view = new DataView(memory.buffer, program.memory.rows.offset);
+  for (let row = 0; row < rows; row++) {
+    const fields = [row, 0, position - rows + 1 + row, row >= rows - logits ? 1 : 0];
+    fields.forEach((field, i) => {
+      view.setInt32(row * rowBytes + i * 4, field, true);
+    });
+  }
+}
+
+/** Median seconds of every step over whole passes, after passes that let the engine's optimising compiler step in. */
+function passTimes({ steps }: Program, { functions }: KernelInstance, call: CallRows): readonly number[] {
+  const prepared = steps.map((step) => ({ run: required(functions.get(step.kernel), step.kernel), args: argumentsOf(step, call) }));
+  const pass = (): readonly number[] =>
+    prepared.map(({ run, args }) => {
+      const begin = now();
+      run(...args);
+      return now() - begin;
+    });
+  samplesOf({ least: 2, most: 1000, seconds: 1 }, pass);
+  const passes = samplesOf(patience, pass);
+  return steps.map((_, i) => median(passes.map((times) => required(times[i], "time"))));
+}
+
+function argumentsOf({ arguments: args }: Step, { rows, logits }: CallRows): readonly number[] {
+  return args.map((arg) => (arg.kind === "address" ? arg.address : arg.of === "rows" ? rows : logits));
+}
+
+/** One figure a kernel: the mean of its steps. */
+function figuresOf(target: Target, planned: Planned, roofs: Roofs, call: CallRows, seconds: readonly number[]): readonly KernelFigure[] {
+  const { model, variant, program } = planned;
+  const total = seconds.reduce((sum, time) => sum + time, 0);
+  return program.kernels.map(({ name }): KernelFigure => {
+    const own = program.steps.flatMap((step, i) => (step.kernel === name ? [i] : []));
+    const first = required(own[0], `step of ${name}`);
+    const time = own.reduce((sum, i) => sum + required(seconds[i], "time"), 0) / own.length;
+    const { bytes, macs, usesAtom } = kernelCost(planned, first, call);
+    const rows = rowsOfStep(required(program.steps[first], "step"), call);
+    const least = Math.max(bytes / roofs.readBandwidth, macs / (usesAtom ? roofs.dotRate : roofs.floatRate));
+    const record: KernelRecord = {
+      kernel: name,
+      target: target.name,
+      variant: variant.name,
+      shape: `${model}, rows ${rows} of ${call.rows}, position ${call.position}, ${own.length} calls`,
+      seconds: time,
+      bytes,
+      macs,
+      gbPerSecond: bytes / time / 1e9,
+      gmacPerSecond: macs / time / 1e9,
+      roofRatio: least / time,
+    };
+    return { record, model, rows: call.rows, calls: own.length, share: (time * own.length) / total };
+  });
+}

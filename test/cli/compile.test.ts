@@ -1,0 +1,81 @@
+/** `lfmc compile`: what it prints and writes, as text and as JSON, and the stages that `--emit` adds. */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import wabt from "wabt";
+import { parseGraph } from "../../compiler/graph/parse.ts";
+import { printGraph } from "../../compiler/graph/print.ts";
+import { parseKernel } from "../../compiler/kernel/parse.ts";
+import { printKernel } from "../../compiler/kernel/print.ts";
+import { caseFolder } from "../golden/read.ts";
+import { demoFolder, shapesFolder, workFolder } from "../model/support.ts";
+import { json, lfmc, output, record } from "./support.ts";
+
+const folder = await workFolder();
+const tiny = caseFolder("dense-tiny");
+
+test("prints where the artefact lies, its module's size and its memory to the byte", async () => {
+  const artefact = join(folder, "demo");
+  const text = await output(["compile", demoFolder, "--target", "wasm-simd", "-o", artefact]);
+  const manifest = record(JSON.parse(await readFile(join(artefact, "manifest.json"), "utf8")));
+  expect(text).toContain(artefact);
+  expect(text).toContain("6889856 parameters as q4_0");
+  expect(text).toMatch(/^model\.simd128\.wasm: \d+ bytes$/m);
+  for (const region of ["rows", "logits", "state", "weights", "scratch"]) {
+    const { offset, bytes } = record(record(manifest.memory)[region]);
+    expect(text).toMatch(new RegExp(`^${region} +${String(offset)} +${String(bytes)}\\b`, "m"));
+  }
+  expect((await readdir(artefact)).toSorted()).toEqual(
+    [
+      ...["README.md", "generation_config.json", "index.d.ts", "index.js", "manifest.json", "model.simd128.wasm", "package.json"],
+      ...["runtime.js", "tokenizer.json", "tokenizer_config.json", "types", "weights", "worker.d.ts", "worker.js"],
+    ].toSorted(),
+  );
+});
+
+test("--json tells what was written, and stdout holds nothing else", async () => {
+  const artefact = join(folder, "json");
+  const result = await json(["compile", tiny, "-o", artefact, "--name", "my-model", "--sessions", "2", "--context", "512"]);
+  const manifest = record(JSON.parse(await readFile(join(artefact, "manifest.json"), "utf8")));
+  expect(result).toMatchObject({ name: "my-model", output: artefact, limits: { sessions: 2, context: 512 }, warnings: [] });
+  for (const part of ["memory", "variants", "weights"]) expect(result[part]).toEqual(manifest[part]);
+});
+
+test("--dry-run gives the plan of the real thing and writes nothing", async () => {
+  const parent = join(folder, "dry");
+  const dry = await json(["compile", tiny, "--dry-run", "-o", join(parent, "artefact")]);
+  await expect(readdir(parent)).rejects.toThrow("ENOENT");
+  expect(dry.output).toBeNull();
+  const real = await json(["compile", tiny, "-o", join(folder, "real")]);
+  const { rows, weights, state, scratch, logits } = record(real.memory);
+  expect(dry.memory).toMatchObject({ rows, weights, state, scratch, logits });
+  expect(await output(["compile", join(shapesFolder, "LFM2-350M"), "--dry-run"])).toMatch(/^weights +\d+ +\d+$/m);
+});
+
+test("--max-memory takes units, and a plan that fits passes", async () => {
+  const refused = await lfmc(["compile", tiny, "--dry-run", "--max-memory", "1MiB"]);
+  expect(refused).toMatchObject({ status: 1, stdout: "" });
+  expect(refused.stderr).toMatch(/--max-memory: the plan takes \d+ bytes .* more than 1048576/);
+  await output(["compile", tiny, "--dry-run", "--max-memory", "16MB"]);
+});
+
+test("--emit writes the stages as text that reads back, and the code as text that assembles", async () => {
+  const artefact = join(folder, "stages");
+  await output(["compile", tiny, "-o", artefact, "--emit", "graph,kernels,plan,wat"]);
+  const read = (name: string) => readFile(join(artefact, name), "utf8");
+
+  const graph = await read("graph.txt");
+  expect(printGraph(parseGraph(graph))).toBe(graph);
+
+  const kernels = (await read("kernels.simd128.txt")).split(/^(?=\/\/ )/m);
+  expect(kernels.length).toBeGreaterThan(10);
+  for (const kernel of kernels) expect(printKernel(parseKernel(kernel.trimEnd())).trimEnd()).toBe(kernel.trimEnd());
+
+  expect(await read("plan.simd128.txt")).toMatch(/^weights +\d+ +\d+/m);
+
+  const wat = await read("model.simd128.wat");
+  const module = (await wabt()).parseWat("model.wat", wat, { simd: true });
+  module.validate();
+  expect(wat).toMatch(/\(export "forward"/);
+  module.destroy();
+});
