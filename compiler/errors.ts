@@ -34,7 +34,7 @@ export interface ErrorDetails {
   /** What the error is about: a tensor's name, a path, a flag. */
   readonly subject: string;
   /** The way out, as an instruction. */
-  readonly hint?: string;
+  readonly hint: string;
   readonly cause?: unknown;
 }
 
@@ -43,7 +43,7 @@ export class LfmcError extends Error {
   override readonly name = "LfmcError";
   readonly code: ErrorCode;
   readonly subject: string;
-  readonly hint: string | undefined;
+  readonly hint: string;
 
   constructor(code: ErrorCode, fact: string, details: ErrorDetails) {
     super(`${details.subject}: ${fact}`, { cause: details.cause });

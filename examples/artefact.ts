@@ -8,7 +8,7 @@ import type * as Runtime from "lfmc/runtime";
 
 export type { Model, Sampler, Session } from "lfmc/runtime";
 
-type Artefact = Omit<typeof Runtime, "load"> & { load(options?: Runtime.LoadOptions): Promise<Runtime.Model> };
+type Artefact = Omit<typeof Runtime, "load"> & { readonly load: (options?: Runtime.LoadOptions) => Promise<Runtime.Model> };
 
 export async function importArtefact(folder: string): Promise<Artefact> {
   return (await import(pathToFileURL(resolve(folder, "index.js")).href)) as Artefact;

@@ -33,6 +33,7 @@ export class RowRunner {
     if (engine.memory.buffer.byteLength < bytes) {
       throw new LfmcError("artefact/mismatch", `has ${engine.memory.buffer.byteLength} bytes of memory, the plan needs ${bytes}`, {
         subject: "engine",
+        hint: "Give it memory.pages pages, as the manifest says.",
       });
     }
     this.#manifest = manifest;
@@ -71,6 +72,7 @@ export class RowRunner {
     if (rows.length < 1 || rows.length > limits.prefillChunk) {
       throw new LfmcError("run/input", `${rows.length} rows in one call, the artefact takes 1 to ${limits.prefillChunk}`, {
         subject: "rows",
+        hint: "Split the rows over several calls.",
       });
     }
     const positions = new Map<number, number>();
@@ -79,7 +81,10 @@ export class RowRunner {
       checkToken(token, this.#manifest.model.vocabSize, `rows[${i}]`);
       if (!isBelow(slot, limits.sessions)) throw outOfRange(i, `slot ${slot}`, `${limits.sessions} slots`);
       if (!isBelow(position, limits.context)) {
-        throw new LfmcError("run/context", `position ${position} is outside the context of ${limits.context}`, { subject: `rows[${i}]` });
+        throw new LfmcError("run/context", `position ${position} is outside the context of ${limits.context}`, {
+          subject: `rows[${i}]`,
+          hint: "Compile with a larger --context.",
+        });
       }
       const before = positions.get(slot);
       if (before !== undefined && position !== before + 1)
@@ -111,5 +116,8 @@ function isBelow(value: number, limit: number): boolean {
 }
 
 function outOfRange(row: number, found: string, allowed: string): LfmcError {
-  return new LfmcError("run/input", `${found} where the call allows ${allowed}`, { subject: `rows[${row}]` });
+  return new LfmcError("run/input", `${found} where the call allows ${allowed}`, {
+    subject: `rows[${row}]`,
+    hint: "Rows of one session follow one another, in one of its slots.",
+  });
 }

@@ -23,7 +23,7 @@ export interface ErrorDetails {
   /** What the error is about: a file, an option, a session. */
   readonly subject: string;
   /** The way out, as an instruction. */
-  readonly hint?: string;
+  readonly hint: string;
   readonly cause?: unknown;
 }
 
@@ -32,7 +32,7 @@ export class LfmcError extends Error {
   override readonly name = "LfmcError";
   readonly code: ErrorCode;
   readonly subject: string;
-  readonly hint: string | undefined;
+  readonly hint: string;
 
   constructor(code: ErrorCode, fact: string, details: ErrorDetails) {
     super(`${details.subject}: ${fact}`, { cause: details.cause });
@@ -44,5 +44,6 @@ export class LfmcError extends Error {
 
 /** Throws `run/aborted`, with the signal's reason as its cause, if `signal` has been aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined, subject: string): void {
-  if (signal?.aborted) throw new LfmcError("run/aborted", "aborted by the caller's signal", { subject, cause: signal.reason });
+  if (!signal?.aborted) return;
+  throw new LfmcError("run/aborted", "aborted by the caller's signal", { subject, hint: "Call it again to go on.", cause: signal.reason });
 }

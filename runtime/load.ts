@@ -78,7 +78,10 @@ async function openModule(variant: Variant, source: ArtefactSource, options: Loa
   if (module instanceof WebAssembly.Module) return module;
   const bytes = await moduleBytes(variant, source, module, signal);
   if (bytes.length !== variant.bytes) {
-    throw new LfmcError("artefact/mismatch", `has ${bytes.length} bytes, the manifest says ${variant.bytes}`, { subject: variant.module });
+    throw new LfmcError("artefact/mismatch", `has ${bytes.length} bytes, the manifest says ${variant.bytes}`, {
+      subject: variant.module,
+      hint: "The file was cut short or belongs to another artefact; copy or compile it again.",
+    });
   }
   if (options.verify) await verifyHash(variant.module, bytes, variant.sha256);
   return compileModule(variant.module, bytes);
@@ -129,7 +132,7 @@ async function readJson(source: ArtefactSource, path: string, signal: AbortSigna
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new LfmcError("artefact/invalid", "is not JSON", { subject: path, cause });
+    throw new LfmcError("artefact/invalid", "is not JSON", { subject: path, hint: "The file was altered; copy or compile the artefact again.", cause });
   }
 }
 

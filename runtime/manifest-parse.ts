@@ -20,6 +20,7 @@ import {
   manifestFormat,
   manifestVersion,
 } from "./manifest.ts";
+import { crc32 } from "./crc32.ts";
 import { Reader } from "./manifest-reader.ts";
 
 /** Bytes of one row of a call: token, slot, position, wantsLogits as i32. */
@@ -50,9 +51,26 @@ export function parseManifest(json: unknown): Manifest {
     sampling: parseSampling(root.object("sampling")),
     tokens: parseTokens(root.object("tokens")),
     files: parseFiles(root.object("files")),
+    checksum: root.string("checksum"),
   };
   checkWhole(root, manifest);
+  const expected = manifestChecksum(manifest);
+  if (manifest.checksum !== expected) root.fail("checksum", `is ${manifest.checksum}, what it is of has ${expected}`);
   return manifest;
+}
+
+/**
+ * The checksum of the fields that belong to the module and the weights: an address or a limit that is altered would not be noticed in any other
+ * way. CRC-32 of their JSON with sorted keys, as 8 hexadecimal digits.
+ */
+export function manifestChecksum({ model, limits, memory, variants, weights, tensors, quantization }: Omit<Manifest, "checksum">): string {
+  const text = JSON.stringify({ model, limits, memory, variants, weights, tensors, quantization }, sortKeys);
+  return crc32(new TextEncoder().encode(text)).toString(16).padStart(8, "0");
+}
+
+function sortKeys(_key: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function parseModel(at: Reader): ModelFacts {

@@ -6,6 +6,8 @@ import { LfmcError } from "./errors.ts";
 
 const baseName = /^[A-Za-z0-9_-][A-Za-z0-9_.-]*$/;
 const sha256 = /^[0-9a-f]{64}$/;
+/** Strings reach terminals and logs; a name that moves the cursor or turns text round is no name. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 
 /** Reads the fields of one JSON object; `path` is its place in the manifest, "" for the root. */
 export class Reader {
@@ -33,12 +35,11 @@ export class Reader {
   }
 
   string(key: string): string {
-    const value = this.#field(key);
-    return typeof value === "string" ? value : this.fail(key, "is not a string");
+    return this.#printable(key, this.#field(key), "is not a string");
   }
 
   strings(key: string): readonly string[] {
-    return this.#list(key).map((item) => (typeof item === "string" ? item : this.fail(key, "is not a list of strings")));
+    return this.#list(key).map((item) => this.#printable(key, item, "is not a list of strings"));
   }
 
   boolean(key: string): boolean {
@@ -74,7 +75,7 @@ export class Reader {
 
   oneOf<T extends string>(key: string, allowed: readonly T[]): T {
     const value = this.string(key);
-    return allowed.find((one) => one === value) ?? this.fail(key, `is "${value}", not one of ${allowed.join(", ")}`);
+    return allowed.find((one) => one === value) ?? this.fail(key, `is ${shown(value)}, not one of ${allowed.join(", ")}`);
   }
 
   /** 64 lower-case hexadecimal digits. */
@@ -87,11 +88,16 @@ export class Reader {
   fileName(key: string, folder: string): string {
     const value = this.string(key);
     const name = value.startsWith(folder) ? value.slice(folder.length) : value;
-    return baseName.test(name) ? value : this.fail(key, `"${value}" is not a plain file name`);
+    return baseName.test(name) ? value : this.fail(key, `${shown(value)} is not a plain file name`);
   }
 
   fileNameOrNull(key: string): string | null {
     return this.#field(key) === null ? null : this.fileName(key, "");
+  }
+
+  #printable(key: string, value: unknown, otherwise: string): string {
+    if (typeof value !== "string") return this.fail(key, otherwise);
+    return unprintable.test(value) ? this.fail(key, "holds control characters") : value;
   }
 
   #field(key: string): unknown {
@@ -106,6 +112,11 @@ export class Reader {
   #place(key: string): string {
     return this.#path === "" ? key : `${this.#path}.${key}`;
   }
+}
+
+/** A string for a message, cut to a readable length. */
+function shown(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }
 
 function isCount(value: unknown): value is number {

@@ -25,6 +25,8 @@ export interface Manifest {
   readonly tokens: SpecialTokens;
   /** File names inside the artefact, null where the model has none. */
   readonly files: { readonly tokenizer: string | null; readonly tokenizerConfig: string | null; readonly chatTemplate: string | null };
+  /** `manifestChecksum` of what must be as it was compiled; sampling defaults, tokens and files may be edited. */
+  readonly checksum: string;
 }
 
 export interface ModelFacts {

@@ -47,7 +47,10 @@ export function argmax(logits: Float32Array): number {
       best = i;
     }
   }
-  if (best < 0) throw new LfmcError("run/input", "none of the logits is a finite number", { subject: "logits" });
+  if (best < 0) throw new LfmcError("run/input", "none of the logits is a finite number", {
+      subject: "logits",
+      hint: "The weights are altered, or no weights for this model; load with verify.",
+    });
   return best;
 }
 
@@ -187,7 +190,7 @@ function sum(weights: Float32Array, count: number): number {
 
 function checkSettings({ temperature, topK, topP, minP, repetitionPenalty, seed }: SamplingSettings): void {
   const check = (subject: string, ok: boolean, fact: string): void => {
-    if (!ok) throw new LfmcError("run/input", fact, { subject });
+    if (!ok) throw new LfmcError("run/input", fact, { subject, hint: `Leave ${subject} out for the model's own default.` });
   };
   check("temperature", Number.isFinite(temperature) && temperature >= 0, `${temperature} is not a number of at least 0`);
   check("topK", Number.isSafeInteger(topK) && topK >= 0, `${topK} is not an integer of at least 0`);

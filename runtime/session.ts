@@ -177,7 +177,12 @@ export class Session {
     for (const { session, tokens } of turns) session.#timeline.append(tokens);
     for (const session of sessions) session.#busy = true;
     try {
-      return await evaluateTogether(host.manifest.limits, host.runner(), sessions.map((session) => session.#timeline), signal);
+      return await evaluateTogether(
+        host.manifest.limits,
+        host.runner(),
+        sessions.map((session) => session.#timeline),
+        signal,
+      );
     } finally {
       for (const session of sessions) session.#busy = false;
     }
@@ -233,9 +238,9 @@ export class Session {
     const { limits, sampling, tokens } = manifest;
     const { maxTokens = limits.context } = options;
     if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
-      throw new LfmcError("run/input", `${maxTokens} is not a count`, { subject: "maxTokens" });
+      throw new LfmcError("run/input", `${maxTokens} is not a count`, { subject: "maxTokens", hint: "Leave it out to go on to the end." });
     const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
-    if (stop.length > 0 && !tokenizer) throw new LfmcError("run/input", "needs a tokenizer, the artefact has none", { subject: "stop" });
+    if (stop.length > 0 && !tokenizer) throw new LfmcError("run/input", "needs a tokenizer, the artefact has none", { subject: "stop", hint: "Compile the model with its tokenizer.json." });
     const seed = options.seed ?? randomSeed();
     const sample = createSampler({
       temperature: options.temperature ?? sampling.temperature,
@@ -263,7 +268,7 @@ export class Session {
     const { prefillChunk } = this.#host.manifest.limits;
     if (chunk === undefined) return prefillChunk;
     if (!Number.isSafeInteger(chunk) || chunk < 1)
-      throw new LfmcError("run/input", `${chunk} is not a count of at least 1`, { subject: "prefillChunk" });
+      throw new LfmcError("run/input", `${chunk} is not a count of at least 1`, { subject: "prefillChunk", hint: "Leave it out for the largest." });
     return Math.min(chunk, prefillChunk);
   }
 
@@ -283,7 +288,7 @@ export class Session {
 
   #assertFree(): void {
     this.#host.assertAlive();
-    if (this.#released) throw new LfmcError("run/disposed", "has been released", { subject: "session" });
+    if (this.#released) throw new LfmcError("run/disposed", "has been released", { subject: "session", hint: "Create another session." });
     if (this.#busy) {
       throw new LfmcError("run/busy", "is in use", { subject: "session", hint: "Finish the running iterator, or end it with return()." });
     }

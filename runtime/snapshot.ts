@@ -61,5 +61,8 @@ function hashWords(manifest: Manifest): readonly number[] {
 }
 
 function invalid(fact: string): LfmcError {
-  return new LfmcError("artefact/invalid", fact, { subject: "saved session" });
+  return new LfmcError("artefact/invalid", fact, {
+    subject: "saved session",
+    hint: "Restore the bytes of Session.save as they were.",
+  });
 }

@@ -50,7 +50,7 @@ function fetchSource(base: URL): ArtefactSource {
     const url = new URL(path, base);
     const response = await fetch(url, signal ? { signal } : {}).catch((cause: unknown) => {
       throwIfAborted(signal, path);
-      throw new LfmcError("io/unreadable", "cannot be fetched", { subject: url.href, cause });
+      throw new LfmcError("io/unreadable", "cannot be fetched", { subject: url.href, hint: "Is the artefact served at that address?", cause });
     });
     if (!response.ok) throw failedResponse(response, url.href);
     return response;
@@ -75,7 +75,9 @@ function fileSource(base: URL, files: FileSystem): ArtefactSource {
     try {
       let at = 0;
       while (at < target.length && !signal?.aborted) {
-        const { bytesRead } = await file.read(target, at, Math.min(pieceBytes, target.length - at), at);
+        const { bytesRead } = await file.read(target, at, Math.min(pieceBytes, target.length - at), at).catch((cause: unknown) => {
+          throw missing(url(path).href, cause);
+        });
         if (bytesRead === 0) break;
         at += bytesRead;
         onBytes(at);
@@ -99,7 +101,10 @@ function fileSource(base: URL, files: FileSystem): ArtefactSource {
 }
 
 function failedResponse(response: Response, subject: string): LfmcError {
-  return new LfmcError(response.status === 404 ? "io/missing" : "io/unreadable", `the server answers ${response.status}`, { subject });
+  return new LfmcError(response.status === 404 ? "io/missing" : "io/unreadable", `the server answers ${response.status}`, {
+    subject,
+    hint: "Is the whole artefact served at that address?",
+  });
 }
 
 function missing(subject: string, cause: unknown): LfmcError {

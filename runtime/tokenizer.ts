@@ -112,5 +112,5 @@ function field(value: unknown, key: string): unknown {
 }
 
 function invalid(fact: string, cause?: unknown): LfmcError {
-  return new LfmcError("artefact/invalid", fact, { subject: "tokenizer.json", cause });
+  return new LfmcError("artefact/invalid", fact, { subject: "tokenizer.json", hint: "Use the model's own tokenizer.json, unaltered.", cause });
 }

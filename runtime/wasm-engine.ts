@@ -32,12 +32,25 @@ export async function compileModule(subject: string, bytes: Uint8Array): Promise
 
 /** Instantiates `module` on `memory`; throws `artefact/mismatch` where it is not a module of this contract. */
 export async function instantiate(subject: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<Engine> {
+  const refused = (fact: string, cause?: unknown): LfmcError =>
+    new LfmcError("artefact/mismatch", fact, { subject, hint: "The file was altered or belongs to another artefact; copy or compile it again.", cause });
+  const imports = WebAssembly.Module.imports(module).map((each) => `${each.module}.${each.name}`);
+  if (imports.join() !== "env.memory") throw refused(`imports ${imports.join(", ") || "nothing"}, not env.memory`);
   const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) => {
-    throw new LfmcError("artefact/mismatch", "does not fit the planned memory", { subject, cause });
+    throw refused("does not fit the planned memory", cause);
   });
   const { forward } = instance.exports;
-  if (!isForward(forward)) throw new LfmcError("artefact/mismatch", "exports no function `forward`", { subject });
-  return { memory, forward };
+  if (!isForward(forward)) throw refused("exports no function `forward`");
+  return {
+    memory,
+    forward(rowCount, logitCount) {
+      try {
+        forward(rowCount, logitCount);
+      } catch (cause) {
+        throw refused("stops in the middle of a call", cause);
+      }
+    },
+  };
 }
 
 function isForward(value: unknown): value is Engine["forward"] {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import type { EmittedCode, Target, TargetVariant } from "../../targets/target.ts";
 import { manifestFormat, manifestVersion, type Manifest, type PackedTensor } from "../../runtime/manifest.ts";
+import { manifestChecksum } from "../../runtime/manifest-parse.ts";
 import type { ImportedModel, ModelFiles } from "../import/model.ts";
 import type { Node } from "../graph/types.ts";
 import type { CompileOptions } from "../options.ts";
@@ -52,7 +53,7 @@ export function buildManifest(input: ManifestInput): Manifest {
   const { rows, logits, state } = memory;
   const bytes = pages * target.memory.page;
   const scratch = { offset: memory.scratch.offset, bytes: Math.max(...programs.map((each) => each.program.memory.scratch.bytes)) };
-  return {
+  const manifest = {
     format: manifestFormat,
     version: manifestVersion,
     lfmc: packageVersion,
@@ -85,7 +86,8 @@ export function buildManifest(input: ManifestInput): Manifest {
     sampling: model.sampling,
     tokens: model.tokens,
     files: { tokenizer: files.tokenizer, tokenizerConfig: files.tokenizerConfig, chatTemplate: files.chatTemplate },
-  };
+  } as const;
+  return { ...manifest, checksum: manifestChecksum(manifest) };
 }
 
 /** `q4_0`, or `q4_0 but model.embed_tokens.*=q8_0`. */

@@ -9,7 +9,9 @@ import { LfmcError } from "../errors.ts";
 export async function writeAside<Result>(output: string, write: (folder: string) => Promise<Result>): Promise<Result> {
   const target = resolve(output);
   await checkReplaceable(target);
-  await mkdir(dirname(target), { recursive: true });
+  await mkdir(dirname(target), { recursive: true }).catch((cause: unknown) => {
+    throw new LfmcError("io/exists", "cannot be made a folder", { subject: dirname(target), hint: "choose another folder with -o", cause });
+  });
   const aside = join(dirname(target), `.${basename(target)}.${process.pid}.partial`);
   await rm(aside, { recursive: true, force: true });
   await mkdir(aside);

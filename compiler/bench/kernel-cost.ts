@@ -6,7 +6,7 @@ import { required } from "../errors.ts";
 import type { Graph, Node } from "../graph/types.ts";
 import { countKernel, type Count, type Traffic } from "../kernel/count.ts";
 import type { Kernel } from "../kernel/ir.ts";
-import { keyBytes, valueBytes } from "../kernel/library/kv-cache.ts";
+import { cacheBytes } from "../kernel/library/kv-cache.ts";
 import { blockSize } from "../numeric/quantize.ts";
 import { packedBytes, type PackedConstant } from "../plan/constants.ts";
 import type { Placement, Program, Step } from "../plan/program.ts";
@@ -56,7 +56,7 @@ export function kernelCost(context: CostContext, index: number, call: CallRows):
   return {
     bytes: touchedBytes(context, { index, step, kernel, node, rows, call }, count),
     macs: layout ? rows * layout.streams * layout.rows * layout.columns : count.multiplies,
-    usesAtom: layout?.encoding.weights === "q4_0",
+    usesAtom: layout !== null && kernel.parameters.some(({ name }) => name === "xq"),
   };
 }
 
@@ -113,5 +113,5 @@ function bufferAt({ program, constants }: CostContext, site: CallSite, address: 
 function stateBytes({ node, call }: CallSite): number {
   if (node.op !== "attention") return Infinity;
   const shape = { ...cacheShape(node, 1), context: call.position + 1 };
-  return keyBytes(shape) + valueBytes(shape);
+  return cacheBytes(shape);
 }

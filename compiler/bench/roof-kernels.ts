@@ -49,7 +49,7 @@ export function dotRate(atom: DotAtom): RateKernel {
     const out = b.pointer("out", "write", `sums [${dotRows}, ${atom.tile.n}] i32`);
     const steps = b.scalar("steps", "steps to run");
     const at = (offset: number): Place => ({ pointer: from, index: b.int(0), offset });
-    const weights = atom.loadWeights(b, at(0));
+    const weights = atom.loadWeights.q4_0(b, at(0));
     const turned = [...weights.slice(1), ...weights.slice(0, 1)];
     const rows = Array.from({ length: dotRows }, (_, i) => atom.loadActivations(b, at(stepBytes + i * atom.tile.k)));
     const sums = rows.map((row, i) => keep(b, `sum${i}_`, atom.step(b, atom.init(b), row, weights)));

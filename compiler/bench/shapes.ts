@@ -4,12 +4,12 @@ import { greedy } from "../import/generation-config.ts";
 import { buildGraph } from "../import/lfm2.ts";
 import type { ImportedModel } from "../import/model.ts";
 import { randomWeights } from "../import/random-weights.ts";
-import type { Quant } from "../options.ts";
+import type { WeightFormat } from "../passes/index.ts";
 
 export interface BenchShape {
   readonly model: ImportedModel;
   /** Encodings of the weights to measure. */
-  readonly quants: readonly Quant[];
+  readonly quants: readonly WeightFormat[];
 }
 
 const noTokens = { bos: null, eos: [], pad: null };

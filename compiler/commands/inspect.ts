@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { Command } from "commander";
 import wabt from "wabt";
 import { wasmSimd } from "../../targets/wasm/target.ts";
-import { parseManifest } from "../../runtime/manifest-parse.ts";
 import { required, LfmcError } from "../errors.ts";
 import { printGraph } from "../graph/print.ts";
 import { importModel } from "../import/model.ts";
@@ -12,7 +11,7 @@ import { printKernel } from "../kernel/print.ts";
 import { draftPrograms, memoryPages, preparedGraph } from "../pipeline.ts";
 import { printMemory, printPlan } from "../plan/print.ts";
 import { wholeNumber } from "./flags.ts";
-import { isArtefact } from "./open-artefact.ts";
+import { isArtefact, readManifest } from "./open-artefact.ts";
 import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
 import { print, warn } from "./report.ts";
 
@@ -43,14 +42,14 @@ export function inspectCommand(): Command {
 }
 
 async function inspectArtefact(folder: string, flags: Flags): Promise<string> {
-  const manifest = parseManifest(JSON.parse(await readFile(join(folder, "manifest.json"), "utf8")));
+  const manifest = await readManifest(folder);
   if (flags.graph || flags.kernels || flags.plan) {
     throw new LfmcError("usage/flag", "belong to models: an artefact keeps its code only", {
       subject: "--graph, --kernels, --plan",
       hint: "inspect the model, or compile with --emit graph,kernels,plan",
     });
   }
-  if (flags.wat) return await disassemble(await readFile(join(folder, required(manifest.variants[0], "variant").module)));
+  if (flags.wat) return await disassemble(join(folder, required(manifest.variants[0], "variant").module));
   if (flags.json) return JSON.stringify(manifest, null, 2);
   const { name, model, limits, memory, quantization, variants } = manifest;
   const regions = { ...memory, placements: [] };
@@ -63,10 +62,15 @@ async function inspectArtefact(folder: string, flags: Flags): Promise<string> {
   ].join("\n");
 }
 
-async function disassemble(binary: Uint8Array): Promise<string> {
-  const module = (await wabt()).readWasm(binary, { readDebugNames: true });
-  module.applyNames();
-  return module.toText({ foldExprs: true, inlineExport: false });
+async function disassemble(path: string): Promise<string> {
+  const tool = await wabt();
+  try {
+    const module = tool.readWasm(await readFile(path), { readDebugNames: true });
+    module.applyNames();
+    return module.toText({ foldExprs: true, inlineExport: false });
+  } catch (cause) {
+    throw new LfmcError("artefact/invalid", "is no WebAssembly module", { subject: path, hint: "compile the model again: the artefact was altered", cause });
+  }
 }
 
 async function inspectModel(path: string, flags: Flags): Promise<string> {

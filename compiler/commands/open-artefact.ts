@@ -2,8 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { load, type Model } from "../../runtime/index.ts";
+import { load, parseManifest, type Manifest, type Model } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
+import { parseJson } from "../import/json.ts";
 import { progress } from "./report.ts";
 
 export interface OpenOptions {
@@ -15,6 +16,14 @@ export interface OpenOptions {
 export async function isArtefact(folder: string): Promise<boolean> {
   const manifest = await readFile(join(folder, "manifest.json"), "utf8").catch(() => "");
   return manifest.includes('"lfmc-artefact"');
+}
+
+/** The manifest of an artefact's folder. Throws artefact/invalid where it is damaged. */
+export async function readManifest(folder: string): Promise<Manifest> {
+  const path = join(folder, "manifest.json");
+  const parsed = parseJson(await readFile(path));
+  if ("value" in parsed) return parseManifest(parsed.value);
+  throw new LfmcError("artefact/invalid", parsed.fault, { subject: path, hint: "compile the model again: the artefact was altered" });
 }
 
 /** Loads a model, with progress on a terminal. Throws io/missing where the folder is no artefact. */

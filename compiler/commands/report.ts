@@ -24,7 +24,7 @@ export function report(error: unknown): void {
     return;
   }
   tell(`${pc.red("error:")} ${error.message} ${pc.dim(`[${error.code}]`)}`);
-  if (error.hint !== undefined) tell(`${pc.cyan("hint:")} ${error.hint}`);
+  tell(`${pc.cyan("hint:")} ${error.hint}`);
 }
 
 export function warn(warnings: readonly string[]): void {

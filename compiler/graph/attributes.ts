@@ -28,7 +28,7 @@ export function readAttributes<A>(attributes: Attributes, subject: string, read:
   const fail = (name: string, expected: string): never => {
     const value = attributes[name];
     const found = value === undefined ? "is absent" : `is ${JSON.stringify(value)}`;
-    throw new LfmcError("graph/invalid", `attribute ${name} ${found}, expected ${expected}`, { subject });
+    throw new LfmcError("graph/invalid", `attribute ${name} ${found}, expected ${expected}`, { subject, hint: `correct ${name}` });
   };
   const get = (name: string): Attribute | undefined => {
     known.add(name);
@@ -55,7 +55,7 @@ export function readAttributes<A>(attributes: Attributes, subject: string, read:
     },
   });
   for (const name of Object.keys(attributes)) {
-    if (!known.has(name)) throw new LfmcError("graph/invalid", `unknown attribute ${name}`, { subject });
+    if (!known.has(name)) throw new LfmcError("graph/invalid", `unknown attribute ${name}`, { subject, hint: `its attributes are ${[...known].join(", ") || "none"}` });
   }
   return result;
 }

@@ -44,7 +44,7 @@ export function createBuilder(): GraphBuilder {
     },
     typeOf(value) {
       const type = types.get(value);
-      if (!type) throw new LfmcError("graph/invalid", "is not defined", { subject: value });
+      if (!type) throw new LfmcError("graph/invalid", "is not defined", { subject: value, hint: "define values before they are used" });
       return type;
     },
     finish(name, output) {

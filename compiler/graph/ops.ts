@@ -40,6 +40,6 @@ const byName: ReadonlyMap<string, OpDefinition> = new Map(ops.map((op) => [op.na
 /** The op of this name. Throws graph/invalid, about `subject`, where there is none. */
 export function opNamed(name: string, subject: string): OpDefinition {
   const op = byName.get(name);
-  if (!op) throw new LfmcError("graph/invalid", `unknown op ${JSON.stringify(name)}`, { subject });
+  if (!op) throw new LfmcError("graph/invalid", `unknown op ${JSON.stringify(name)}`, { subject, hint: "graph/README.md lists the ops" });
   return op;
 }

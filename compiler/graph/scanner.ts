@@ -18,7 +18,10 @@ export class Scanner {
   fail(expected: string): never {
     const rest = this.#text.slice(this.#at, this.#at + 24);
     const found = rest === "" ? "the line ends" : `found ${JSON.stringify(rest)}`;
-    throw new LfmcError("graph/syntax", `expected ${expected}, ${found}`, { subject: `line ${this.#line}, column ${this.#at + 1}` });
+    throw new LfmcError("graph/syntax", `expected ${expected}, ${found}`, {
+      subject: `line ${this.#line}, column ${this.#at + 1}`,
+      hint: "correct the line: graph/README.md tells the grammar",
+    });
   }
 
   /** The text that a pattern (with the y flag) matches here, or undefined. */

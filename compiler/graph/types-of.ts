@@ -19,7 +19,7 @@ export function inferTypes(graph: Graph): TypeMap {
 
 /** Adds the type of a new value. */
 export function defineType(types: Map<ValueName, ValueType>, name: ValueName, type: ValueType): void {
-  if (types.has(name)) throw new LfmcError("graph/invalid", "is defined twice", { subject: name });
+  if (types.has(name)) throw new LfmcError("graph/invalid", "is defined twice", { subject: name, hint: "give every value its own name" });
   types.set(name, type);
 }
 
@@ -28,12 +28,12 @@ export function defineNodeTypes(types: Map<ValueName, ValueType>, { op, inputs, 
   const subject = outputs[0] ?? op;
   const inputTypes = inputs.map((input) => {
     const type = types.get(input);
-    if (!type) throw new LfmcError("graph/invalid", `its input ${input} is not defined before it`, { subject });
+    if (!type) throw new LfmcError("graph/invalid", `its input ${input} is not defined before it`, { subject, hint: "list nodes after those that they read" });
     return type;
   });
   const outputTypes = opNamed(op, subject).infer(inputTypes, attributes, subject);
   if (outputTypes.length !== outputs.length) {
-    throw new LfmcError("graph/invalid", `${op} has ${outputTypes.length} outputs, not ${outputs.length}`, { subject });
+    throw new LfmcError("graph/invalid", `${op} has ${outputTypes.length} outputs, not ${outputs.length}`, { subject, hint: "name each output once" });
   }
   outputTypes.forEach((type, i) => {
     defineType(types, outputs[i] ?? op, type);

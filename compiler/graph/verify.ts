@@ -27,7 +27,7 @@ export function verifyGraph(graph: Graph): void {
 }
 
 function fail(subject: ValueName, fact: string): never {
-  throw new LfmcError("graph/invalid", fact, { subject });
+  throw new LfmcError("graph/invalid", fact, { subject, hint: "correct the graph: graph/README.md tells its rules" });
 }
 
 function verifyConstant({ name, type, sources }: Constant): void {

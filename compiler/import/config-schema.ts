@@ -21,6 +21,14 @@ export function real(min: number, max: number) {
   return v.nullish(v.pipe(v.number(message), v.minValue(min, message), v.maxValue(max, message)));
 }
 
+/** Lists are short, so that a file cannot make lfmc search through millions. */
+const listLength = 1024;
+
+function list<Item extends v.GenericSchema>(item: Item, what: string) {
+  const message = `a list of at most ${listLength} ${what}`;
+  return v.nullish(v.pipe(v.array(item, message), v.maxLength(listLength, message)));
+}
+
 const flag = v.nullish(v.boolean("true or false"));
 const text = v.nullish(v.string("a string"));
 const tokenId = v.pipe(
@@ -31,7 +39,7 @@ const tokenId = v.pipe(
 /** Ids of the special tokens: in `config.json` and again, with precedence, in `generation_config.json`. */
 export const tokenEntries = {
   bos_token_id: v.nullish(tokenId),
-  eos_token_id: v.nullish(v.union([tokenId, v.array(tokenId)], "a token id or a list of them")),
+  eos_token_id: v.nullish(v.union([tokenId, v.pipe(v.array(tokenId), v.maxLength(listLength))], "a token id or a short list of them")),
   pad_token_id: v.nullish(tokenId),
 };
 
@@ -48,14 +56,14 @@ const ropeSchema = v.object(
 export const configSchema = v.object({
   ...tokenEntries,
   model_type: v.string("a string"),
-  architectures: v.nullish(v.array(v.string("a name"), "a list of names")),
+  architectures: list(v.string("a name"), "names"),
   dtype: text,
   torch_dtype: text,
   vocab_size: whole(1, 2 ** 22),
   hidden_size: whole(1, 65536),
   num_hidden_layers: whole(1, 1024),
-  layer_types: v.nullish(v.array(v.string("a layer type"), "a list of layer types")),
-  full_attn_idxs: v.nullish(v.array(v.number("a layer index"), "a list of layer indices")),
+  layer_types: list(v.string("a layer type"), "layer types"),
+  full_attn_idxs: list(v.number("a layer index"), "layer indices"),
   num_attention_heads: whole(1, 4096),
   num_key_value_heads: whole(1, 4096),
   head_dim: whole(2, 4096),

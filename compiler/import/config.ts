@@ -5,7 +5,7 @@
  */
 import { configSchema, refusedKeys, unknownKeys, type RawConfig } from "./config-schema.ts";
 import { feedForwardSize } from "./feed-forward-size.ts";
-import { invalid, isRecord, objectOf, parseWith, shown, unsupported } from "./schema-error.ts";
+import { firstWarnings, invalid, isRecord, objectOf, parseWith, shown, unsupported } from "./schema-error.ts";
 import type { Dtype } from "./weight-store.ts";
 
 export type LayerKind = "conv" | "attention";
@@ -183,6 +183,9 @@ function attentionSizes(raw: RawConfig, file: string): Pick<ModelConfig, "heads"
   return { heads, kvHeads, headSize };
 }
 
+/** Experts of all layers; the largest release has 2432. */
+const expertsMax = 2 ** 16;
+
 function moeConfig(raw: RawConfig, layerCount: number, file: string): MoeConfig {
   const expertCount = need(raw.num_experts, "num_experts", file);
   const expertsPerToken = need(raw.num_experts_per_tok, "num_experts_per_tok", file);
@@ -191,6 +194,8 @@ function moeConfig(raw: RawConfig, layerCount: number, file: string): MoeConfig 
     invalid(file, `num_experts_per_tok ${expertsPerToken} exceeds num_experts ${expertCount}`, "correct one of them");
   if (denseLayers > layerCount)
     invalid(file, `num_dense_layers ${denseLayers} exceeds num_hidden_layers ${layerCount}`, "correct one of them");
+  if (expertCount * layerCount > expertsMax)
+    invalid(file, `${layerCount} layers of ${expertCount} experts are more than ${expertsMax}`, "correct num_experts or num_hidden_layers");
   return {
     expertCount,
     expertsPerToken,
@@ -226,7 +231,7 @@ function warningsOf(object: Readonly<Record<string, unknown>>, raw: RawConfig, l
   const rope = isRecord(object.rope_parameters) ? Object.keys(object.rope_parameters) : [];
   const ropeUnknown = rope.filter((key) => !["rope_theta", "rope_type", "type", "partial_rotary_factor"].includes(key));
   return [
-    ...unknown,
+    ...firstWarnings(unknown, "unknown keys"),
     ...ropeUnknown.map((key) => `config.json: unknown key ${shown(`rope_parameters.${key}`)} is ignored`),
     ...(disagree ? ["config.json: full_attn_idxs disagrees with layer_types, which wins"] : []),
   ];

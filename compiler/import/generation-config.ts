@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import { real, tokenEntries, whole } from "./config-schema.ts";
 import { specialTokens, type SpecialTokens } from "./config.ts";
-import { objectOf, parseWith, shown } from "./schema-error.ts";
+import { firstWarnings, objectOf, parseWith, shown } from "./schema-error.ts";
 
 /** What a call leaves out falls back to these. Temperature 0 is greedy; topK 0, topP 1, minP 0 and repetitionPenalty 1 are off. */
 export interface SamplingDefaults {
@@ -58,7 +58,10 @@ export function parseGenerationConfig(json: unknown, base: SpecialTokens, vocabS
     },
     tokens: { bos: own.bos ?? base.bos, eos: own.eos.length > 0 ? own.eos : base.eos, pad: own.pad ?? base.pad },
     warnings: [
-      ...unknown.map((key) => `generation_config.json: unknown key ${shown(key)} is ignored`),
+      ...firstWarnings(
+        unknown.map((key) => `generation_config.json: unknown key ${shown(key)} is ignored`),
+        "unknown keys",
+      ),
       ...(idle ? ["generation_config.json: temperature is ignored because do_sample is not true"] : []),
     ],
   };

@@ -137,13 +137,17 @@ async function readJson(path: string): Promise<unknown> {
   const hint = "is this the right file?";
   if (size > jsonBytesMax)
     throw new LfmcError("config/invalid", `has ${size} bytes; at most ${jsonBytesMax} are read`, { subject: path, hint });
-  const parsed = parseJson(await readFile(path));
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw new LfmcError("io/unreadable", "cannot be read", { subject: path, hint, cause });
+  });
+  const parsed = parseJson(bytes);
   if ("fault" in parsed) throw new LfmcError("config/invalid", parsed.fault, { subject: path, hint: "correct the file" });
   return parsed.value;
 }
 
 async function findFiles(folder: string): Promise<ModelFiles> {
-  const names = (await readdir(folder)).toSorted();
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries.flatMap((entry) => (entry.isDirectory() ? [] : [entry.name])).toSorted();
   const find = (pattern: RegExp): string | null => {
     const name = names.find((candidate) => pattern.test(candidate));
     return name === undefined ? null : join(folder, name);

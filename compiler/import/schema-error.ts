@@ -32,8 +32,22 @@ export function isRecord(json: unknown): json is Readonly<Record<string, unknown
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
-/** A JSON value for a message, cut to a readable length. */
+/** A JSON value for a message, cut to a readable length, with nothing in it that a terminal would obey. */
 export function shown(value: unknown): string {
-  const text = value === undefined ? "absent" : JSON.stringify(value);
+  const text = value === undefined ? "absent" : jsonText(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD");
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return "nested too deeply";
+  }
+}
+
+/** The first few of a list of warnings about `what`, and how many more there are. */
+export function firstWarnings(warnings: readonly string[], what: string): readonly string[] {
+  const most = 8;
+  return warnings.length <= most ? warnings : [...warnings.slice(0, most), `and ${warnings.length - most} more ${what}`];
 }

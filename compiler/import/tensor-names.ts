@@ -4,6 +4,7 @@
  */
 import { LfmcError } from "../errors.ts";
 import type { LayerKind, ModelConfig, MoeConfig } from "./config.ts";
+import { firstWarnings, shown } from "./schema-error.ts";
 import type { Dtype, TensorInfo, WeightStore } from "./weight-store.ts";
 
 /** Experts as three matrices each (hub files), or stacked in two tensors (raw state dicts of transformers 5). */
@@ -42,8 +43,10 @@ export function checkTensors(
   for (const tensor of expected) checkTensor(tensor, store, unreadable, expected);
   const names = new Set(expected.map((tensor) => tensor.name));
   const extra = [...store.tensors.keys(), ...unreadable.keys()].filter((name) => !names.has(name));
-  const listed = extra.slice(0, 8).map((name) => `weights: tensor ${name} is not part of the model and is ignored`);
-  return extra.length > listed.length ? [...listed, `weights: and ${extra.length - listed.length} more tensors`] : listed;
+  return firstWarnings(
+    extra.map((name) => `weights: tensor ${shown(name)} is not part of the model and is ignored`),
+    "tensors",
+  );
 }
 
 function checkTensor(

@@ -57,7 +57,10 @@ export function verifyKernel(kernel: Kernel): readonly Parameter[] {
 
 function reject(check: Check, fact: string, statement?: Statement): never {
   const where = statement ? ` in: ${printStatement(check.kernel, statement)}` : "";
-  throw new LfmcError("kernel/invalid", fact + where, { subject: `kernel ${check.kernel.name}` });
+  throw new LfmcError("kernel/invalid", fact + where, {
+    subject: `kernel ${check.kernel.name}`,
+    hint: "correct the kernel: kernel/README.md tells its rules",
+  });
 }
 
 function verifyParameters(check: Check, scope: Scope): void {

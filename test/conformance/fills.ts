@@ -73,6 +73,11 @@ export const ordinary: Fill = (region, random) => {
   for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, between(random, -2, 2), true);
 };
 
+/** Small f32 numbers: as scales of cached groups they keep scores apart but near, and their bytes serve as any 8-bit numbers. */
+export const small: Fill = (region, random) => {
+  for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, between(random, -0.005, 0.005), true);
+};
+
 /** Halves as a cache holds them: finite, subnormals and zeros of both signs among them. */
 export const halves: Fill = (region, random) => {
   for (let at = 0; at < region.byteLength; at += 2) {

@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Kv, Quant } from "../../compiler/options.ts";
+import type { NumericOptions } from "../../compiler/options.ts";
 import { caseFolder, readGolden } from "../golden/read.ts";
 import {
   compileTo,
@@ -22,12 +22,21 @@ import {
 
 const folder = await workFolder();
 
-const formats: readonly { readonly quant: Quant; readonly kv: Kv }[] = [
-  { quant: "q4_0", kv: "f16" },
+/** Every encoding of weights, cache and activations, and a mixture. */
+const formats: readonly NumericOptions[] = [
+  { quant: "q4_0" },
   { quant: "q4_0", kv: "f32" },
-  { quant: "f32", kv: "f32" },
+  { quant: "f32" },
   { quant: "f32", kv: "f16" },
+  { quant: "q8_0" },
+  { quant: "f16", kv: "q8_0" },
+  { quant: "bf16" },
+  { quant: "keep", kv: "q8_0" },
+  { quant: "q4_0", activations: "f32" },
+  { quant: "q8_0", activations: "f32", kv: "q8_0" },
+  { quant: "q4_0", tensorTypes: ["model.embed_tokens.*=q8_0", "*.w2.*=f16", "*.q_proj.*=f32"] },
 ];
+const labelled = formats.map((options, i) => ({ label: JSON.stringify(options), options, i }));
 
 /** Tokens of a golden case, prompt and reference continuation; of the long one so many that a query sees several blocks of 64 positions. */
 function goldenTokens(name: DenseCase): readonly number[] {
@@ -35,23 +44,23 @@ function goldenTokens(name: DenseCase): readonly number[] {
   return name === "dense-long" ? ids.slice(0, 400) : [...ids, ...greedyIds];
 }
 
-describe.each(formats)("weights $quant, KV cache $kv", ({ quant, kv }) => {
+describe.each(labelled)("$label", ({ options, i }) => {
   test.each(denseCases)("%s: every logit of the module has the interpreter's bits", async (name) => {
-    const { folder: artefact } = await compileTo(join(folder, `${name}-${quant}-${kv}`), { model: caseFolder(name), quant, kv });
+    const { folder: artefact } = await compileTo(join(folder, `${name}-${i}`), { model: caseFolder(name), ...options });
     const tokens = goldenTokens(name);
     const model = await openModel(artefact);
     const found = forwardAll(model, tokens);
     expect(found).toHaveLength(tokens.length);
-    expect(firstDifference(found, interpretAll(await contractInterpreter(caseFolder(name), { quant, kv }), tokens))).toBeNull();
+    expect(firstDifference(found, interpretAll(await contractInterpreter(caseFolder(name), options), tokens))).toBeNull();
     await model.dispose();
   });
 
   test("demo model: 64 tokens of English have the interpreter's bits", async () => {
-    const { folder: artefact } = await compileTo(join(folder, `demo-${quant}-${kv}`), { model: demoFolder, quant, kv });
+    const { folder: artefact } = await compileTo(join(folder, `demo-${i}`), { model: demoFolder, ...options });
     const model = await openModel(artefact);
     const tokens = await englishTokens(model, 64);
     const found = forwardAll(model, tokens);
-    expect(firstDifference(found, interpretAll(await contractInterpreter(demoFolder, { quant, kv }), tokens))).toBeNull();
+    expect(firstDifference(found, interpretAll(await contractInterpreter(demoFolder, options), tokens))).toBeNull();
     await model.dispose();
   });
 });

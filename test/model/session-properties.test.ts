@@ -23,10 +23,29 @@ const models: readonly { readonly name: (typeof denseCases)[number]; readonly pr
 
 const who = fc.nat(sessionCount - 1);
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant("prefill" as const), who, count: fc.integer({ min: 1, max: 170 }), chunk: fc.integer({ min: 1, max: 100 }), seed: fc.nat() }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("decode" as const), who, count: fc.integer({ min: 1, max: 6 }), seed: fc.nat(99) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant("prefill" as const),
+      who,
+      count: fc.integer({ min: 1, max: 170 }),
+      chunk: fc.integer({ min: 1, max: 100 }),
+      seed: fc.nat(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("decode" as const), who, count: fc.integer({ min: 1, max: 6 }), seed: fc.nat(99) }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("rewind" as const), who, share: fc.double({ min: 0, max: 1, noNaN: true }) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("shared" as const), counts: fc.array(fc.nat(40), { minLength: sessionCount, maxLength: sessionCount }), seed: fc.nat() }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("shared" as const),
+      counts: fc.array(fc.nat(40), { minLength: sessionCount, maxLength: sessionCount }),
+      seed: fc.nat(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("fork" as const, "restore" as const), who, to: who }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -94,7 +113,10 @@ async function take(model: Model, sessions: Session[], one: Step): Promise<void>
   const { vocabSize } = model.manifest.model;
   const roomOf = (session: Session | undefined): number => context - 1 - (session?.position ?? context);
   if (one.kind === "shared") {
-    const turns = sessions.map((session, i) => ({ session, tokens: someTokens(Math.min(one.counts[i] ?? 0, roomOf(session)), vocabSize, one.seed + i) }));
+    const turns = sessions.map((session, i) => ({
+      session,
+      tokens: someTokens(Math.min(one.counts[i] ?? 0, roomOf(session)), vocabSize, one.seed + i),
+    }));
     await model.evaluate(turns);
     return;
   }

@@ -5,7 +5,8 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Kv, Quant } from "../../compiler/options.ts";
+import type { Kv } from "../../compiler/options.ts";
+import type { WeightFormat } from "../../compiler/passes/index.ts";
 import type { Model, Row, Session } from "../../runtime/index.ts";
 import { caseFolder } from "../golden/read.ts";
 import { compileTo, type DenseCase, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
@@ -13,7 +14,7 @@ import { compileTo, type DenseCase, firstDifference, forwardAll, openModel, some
 const folder = await workFolder();
 
 /** Between them: biases and a wide convolution, several blocks of attention, both weights and both KV caches. */
-const models: readonly { readonly name: DenseCase; readonly quant: Quant; readonly kv: Kv }[] = [
+const models: readonly { readonly name: DenseCase; readonly quant: WeightFormat; readonly kv: Kv }[] = [
   { name: "dense-odd", quant: "q4_0", kv: "f16" },
   { name: "dense-tiny", quant: "q4_0", kv: "f32" },
   { name: "dense-extra", quant: "f32", kv: "f32" },

@@ -13,6 +13,7 @@ import { createInterpreter, type Interpreter } from "../../compiler/graph/interp
 import { importModel } from "../../compiler/import/model.ts";
 import { readConstant } from "../../compiler/import/read-constant.ts";
 import { preparedGraph } from "../../compiler/pipeline.ts";
+import type { NumericOptions } from "../../compiler/options.ts";
 import { load, type Model } from "../../runtime/index.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -51,10 +52,10 @@ export async function openModel(folder: string): Promise<Model> {
 }
 
 /** The model as the numeric contract defines it, with nothing of the compiler behind the passes. */
-export async function contractInterpreter(path: string, options: Pick<CompileOptions, "quant" | "kv">): Promise<Interpreter> {
+export async function contractInterpreter(path: string, options: NumericOptions): Promise<Interpreter> {
   const model = await importModel(path);
   try {
-    return await createInterpreter(preparedGraph(model, options), (constant) => readConstant(model.store, constant), "contract");
+    return await createInterpreter(preparedGraph(model, options).graph, (constant) => readConstant(model.store, constant), "contract");
   } finally {
     await model.store.close();
   }

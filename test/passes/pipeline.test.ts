@@ -5,7 +5,7 @@ import { InternalError } from "../../compiler/errors.ts";
 import { parseGraph } from "../../compiler/graph/parse.ts";
 import { printGraph } from "../../compiler/graph/print.ts";
 import { runPasses, standardPasses, type Pass, type PassOptions } from "../../compiler/passes/index.ts";
-import { text } from "./graph-text.ts";
+import { linear, text, weight } from "./graph-text.ts";
 import { randomModels } from "./random-model.ts";
 
 const q4: PassOptions = { weights: () => "q4_0", activations: "q8", kv: "f16" };
@@ -36,6 +36,31 @@ test("the standard passes fuse all there is and set what was asked for", () => {
       const attentions = nodes.filter(({ op }) => op === "attention");
       expect(nodes.filter(({ op }) => op === "slice").length).toBe(3 * attentions.length);
       expect(attentions.every(({ attributes }) => attributes.kv === chosen.kv)).toBe(true);
+    }),
+  );
+});
+
+test("what nothing reads, and slices of all of a value, keep no fusion from happening", () => {
+  const source = text(
+    ...["w1", "w3", "w2"].map((name) => weight(name, 4, 4)),
+    linear("g", 4, "x", "w1"),
+    linear("u", 4, "x", "w3"),
+    "idle: f32[rows, 4] = add(g, u)",
+    "up: f32[rows, 4] = slice(u) offset=0 size=4",
+    "s: f32[rows, 4] = swiglu(g, up)",
+    linear("f", 4, "s", "w2"),
+    "y: f32[rows, 4] = add(x, f)",
+  );
+  const { nodes } = runPasses(parseGraph(source), standardPasses(q4));
+  expect(nodes.map(({ op }) => op)).toEqual(["embedding", "quantize", "gated-linear", "quantize", "linear", "select-rows"]);
+});
+
+test("no value is computed or quantised twice", () => {
+  fc.assert(
+    fc.property(randomModels, options, ({ graph }, chosen) => {
+      const stateless = runPasses(graph, standardPasses(chosen)).nodes.filter(({ attributes }) => attributes.state === undefined);
+      const meanings = stateless.map(({ op, inputs, attributes }) => JSON.stringify([op, inputs, attributes]));
+      expect(new Set(meanings).size).toBe(meanings.length);
     }),
   );
 });

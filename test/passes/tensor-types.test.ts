@@ -96,7 +96,7 @@ describe("the choice", () => {
     ["two stars are one", ["**w2**=f16"], { ...all("q4_0"), w2: "f16" }],
     ["the last one wins", ["*=q8_0", "*.w?.*=bf16", "*.w2.*=f16"], { ...all("bf16"), embed: "q8_0", w2: "f16" }],
     ["the first one loses", ["*.w2.*=f16", "*=q8_0"], all("q8_0")],
-    ["f32 is a format too", ["*.w*=f32"], { embed: "q4_0" }],
+    ["f32 is a format too", ["*.w?.*=f32"], { embed: "q4_0" }],
   ])("%s", (_case, tensorTypes, expected) => {
     expect(encodings(request(tensorTypes))).toEqual(expected);
     expect(chooseEncodings(graph, request(tensorTypes)).warnings).toEqual([]);

@@ -14,7 +14,7 @@ import wabtInit from "wabt";
 import { type LoadOptions, type LoadProgress, load } from "../../runtime/load.ts";
 import type { Manifest } from "../../runtime/manifest.ts";
 import type { ArtefactSource } from "../../runtime/sources.ts";
-import { demoFolder, fakeManifest, readDemoJson, refusal } from "./support.ts";
+import { demoFolder, fakeManifest, readDemoJson, refusal, sealed } from "./support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "lfmc-load-"));
 const base = pathToFileURL(`${folder}/`);
@@ -58,12 +58,12 @@ function artefactManifest(): Manifest {
   const { memory } = fake;
   const offset = 2 * 65536;
   const pages = 3;
-  return {
+  return sealed({
     ...fake,
     memory: { ...memory, pages, bytes: pages * 65536, weights: { offset, bytes: 8192 } },
     weights: parts.map((bytes, i) => ({ path: `weights/weights-${i}.bin`, bytes: bytes.length, sha256: sha256(bytes) })),
     files: { tokenizer: "tokenizer.json", tokenizerConfig: "tokenizer_config.json", chatTemplate: null },
-  };
+  });
 }
 
 beforeAll(async () => {
@@ -71,7 +71,7 @@ beforeAll(async () => {
   const wabt = await wabtInit();
   const parsed = wabt.parseWat("model.wat", moduleText(manifest), { bulk_memory: true });
   wasm = Uint8Array.from(parsed.toBinary({}).buffer);
-  manifest = { ...manifest, variants: manifest.variants.map((one) => ({ ...one, bytes: wasm.length, sha256: sha256(wasm) })) };
+  manifest = sealed({ ...manifest, variants: manifest.variants.map((one) => ({ ...one, bytes: wasm.length, sha256: sha256(wasm) })) });
   mkdirSync(join(folder, "weights"));
   for (const [path, bytes] of files()) writeFileSync(join(folder, path), bytes);
 });

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LfmcError } from "../../runtime/errors.ts";
 import { parseManifest } from "../../runtime/manifest-parse.ts";
-import { fakeManifest, refusal } from "./support.ts";
+import { fakeManifest, refusal, sealed } from "./support.ts";
 
 type Path = readonly (string | number)[];
 
@@ -26,7 +26,7 @@ function paths(value: unknown, path: Path = []): Path[] {
 }
 
 const tensor = { name: "embed", sources: ["model.embed_tokens.weight"], encoding: "q4_0", shape: [32, 4], offset: 0, bytes: 64 };
-const whole = { ...fakeManifest({ eos: [2] }), tensors: [tensor] };
+const whole = sealed({ ...fakeManifest({ eos: [2] }), tensors: [tensor] });
 
 test("a manifest comes through as it is, unknown keys left out", () => {
   expect(parseManifest(JSON.parse(JSON.stringify({ ...whole, extra: 1 })))).toEqual(whole);

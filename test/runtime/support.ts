@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { LfmcError, type ErrorCode } from "../../runtime/errors.ts";
 import type { Engine } from "../../runtime/engine.ts";
 import type { Limits, Manifest } from "../../runtime/manifest.ts";
+import { manifestChecksum } from "../../runtime/manifest-parse.ts";
 import { type Model, createModel } from "../../runtime/model.ts";
 import { type Tokenizer, createTokenizer } from "../../runtime/tokenizer.ts";
 
@@ -48,7 +49,7 @@ export function fakeManifest(shape: FakeShape = {}): Manifest {
   }));
   if (!weights || !state || !rows || !logits || !scratch) throw new Error("five regions");
   const pages = Math.ceil((scratch.offset + scratch.bytes) / 65536);
-  return {
+  return sealed({
     format: "lfmc-artefact",
     version: 1,
     lfmc: "0.0.0",
@@ -72,7 +73,12 @@ export function fakeManifest(shape: FakeShape = {}): Manifest {
     sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 },
     tokens: { bos: 1, eos, pad: 0 },
     files: { tokenizer: null, tokenizerConfig: null, chatTemplate: null },
-  };
+  });
+}
+
+/** A manifest with the checksum that fits it. */
+export function sealed(manifest: Omit<Manifest, "checksum">): Manifest {
+  return { ...manifest, checksum: manifestChecksum(manifest) };
 }
 
 /** Chooses the likeliest token after a history; by default it is a hash of it. */

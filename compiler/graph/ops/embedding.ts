@@ -22,6 +22,7 @@ export const embedding = defineOp({
       if (!Number.isInteger(token) || token < 0 || token >= tokens) {
         throw new LfmcError("run/input", `token ${token} is not between 0 and ${tokens - 1}`, {
           subject: `row ${row}`,
+          hint: "encode the text with this model's own tokenizer",
         });
       }
       copyRow(table, token, out.subarray(row * width, (row + 1) * width), arithmetic.round);

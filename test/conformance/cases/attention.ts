@@ -14,10 +14,11 @@ import {
   ordinary,
   rowList,
   sequence,
+  small,
   unwritten,
   type Row,
 } from "../fills.ts";
-import type { RegionSpec } from "../image.ts";
+import type { Fill, RegionSpec } from "../image.ts";
 
 const context = 192;
 /** Sessions in the memory of a case. */
@@ -35,7 +36,7 @@ const headShapes: readonly Heads[] = [
   { heads: 6, kvHeads: 2, headSize: 12 },
   { heads: 3, kvHeads: 3, headSize: 20 },
   { heads: 4, kvHeads: 1, headSize: 64 },
-  { heads: 2, kvHeads: 1, headSize: 66 },
+  { heads: 2, kvHeads: 1, headSize: 34 },
 ];
 
 /** On both sides of lanes and blocks, and in the last block. */
@@ -46,10 +47,12 @@ function cacheOf(format: KvFormatName, { kvHeads, headSize }: Heads): KvCacheSpe
   return { ...shape, state: { slotBytes: cacheBytes(shape) + 64 } };
 }
 
+const cacheFills: Readonly<Record<KvFormatName, Fill>> = { f32: ordinary, f16: halves, q8_0: small };
+
 /** A layer's cache in every slot, filled as by earlier calls. */
 function cacheRegion(spec: KvCacheSpec): RegionSpec {
   const last = cacheBytes(spec);
-  return { bytes: (slots - 1) * spec.state.slotBytes + last, fill: spec.format === "f16" ? halves : ordinary };
+  return { bytes: (slots - 1) * spec.state.slotBytes + last, fill: cacheFills[spec.format] };
 }
 
 /** Rows of several sessions in one call. */
@@ -67,7 +70,7 @@ export function kvAppendCases(): readonly Case[] {
       const calls = [
         { rows: mixed(borders), fill: activations },
         { rows: mixed(borders), fill: betweenHalves },
-        { rows: sequence(1, 62, 4), fill: ordinary },
+        { rows: sequence(1, 62, 40), fill: ordinary },
         { rows: [], fill: ordinary },
       ];
       return calls.map(({ rows, fill }, i): Case => ({
