@@ -73,6 +73,19 @@ describe.each(models)("$name, weights $quant, KV cache $kv", ({ name, quant, kv 
     session.release();
   });
 
+  test("a session taken back as far as the plan lets it has the bits of one that stopped there", async () => {
+    const { rewind } = model.manifest.limits;
+    const vocabulary = model.manifest.model.vocabSize;
+    const probe = someTokens(5, vocabulary, 99);
+    const [session, fresh] = [model.createSession(), model.createSession()];
+    const start = someTokens(70, vocabulary, 3);
+    await session.prefill([...start, ...someTokens(rewind, vocabulary, 4)]);
+    session.rewind(start.length);
+    await fresh.prefill(start);
+    expect(firstDifference(await logitsOf(session, probe), await logitsOf(fresh, probe))).toBeNull();
+    for (const each of [session, fresh]) each.release();
+  });
+
   test("a session that went astray and came back has the bits of one that never did", async () => {
     const vocabulary = model.manifest.model.vocabSize;
     const step = fc.oneof(
