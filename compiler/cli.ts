@@ -8,9 +8,10 @@ import { benchCommand } from "./commands/bench.ts";
 import { compileCommand } from "./commands/compile.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { perplexityCommand } from "./commands/perplexity.ts";
 import { runCommand } from "./commands/run.ts";
 import { exitStatus, report } from "./commands/report.ts";
-import { packageVersion } from "./index.ts";
+import { packageVersion } from "./artefact/manifest.ts";
 
 const program = new Command("lfmc")
   .description("Compiles Liquid AI LFM2 models into WebAssembly modules that need no runtime but a few kilobytes of JavaScript.")
@@ -19,7 +20,8 @@ const program = new Command("lfmc")
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError("(lfmc --help tells more)");
 
-for (const command of [compileCommand, runCommand, forwardCommand, benchCommand, inspectCommand]) program.addCommand(command());
+for (const command of [compileCommand, runCommand, forwardCommand, benchCommand, inspectCommand, perplexityCommand])
+  program.addCommand(command());
 for (const command of program.commands) command.exitOverride();
 
 // A reader that goes away (`lfmc … | head`) ends the program, quietly.

@@ -6,7 +6,6 @@ import { copyFile, cp, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { packageFiles } from "../targets/wasm/package.ts";
-import { wasmSimd } from "../targets/wasm/target.ts";
 import type { EmittedCode, Target } from "../targets/target.ts";
 import type { Manifest } from "../runtime/manifest.ts";
 import { bindingFiles } from "./artefact/bindings.ts";
@@ -22,6 +21,7 @@ import { checkOptions, type CompileOptions, type EmitStage } from "./options.ts"
 import { draftPrograms, memoryPages, packWeights, planPrograms, type Draft, type VariantProgram } from "./pipeline.ts";
 import { printPlan } from "./plan/print.ts";
 import type { Program } from "./plan/program.ts";
+import { loadTarget } from "./targets.ts";
 
 export { LfmcError } from "./errors.ts";
 export { packageVersion } from "./artefact/manifest.ts";
@@ -36,12 +36,10 @@ export interface CompileResult {
   readonly artefact: { readonly folder: string; readonly manifest: Manifest } | null;
 }
 
-const targets: Readonly<Record<CompileOptions["target"], Target>> = { "wasm-simd": wasmSimd };
-
 /** Compiles a model. Throws LfmcError where the input is at fault; then nothing was written. */
 export async function compile(options: CompileOptions): Promise<CompileResult> {
   checkOptions(options);
-  const target = targets[options.target];
+  const target = await loadTarget(options.target);
   // A dry run needs shapes alone, and generated weights, never read, have them.
   const seed = options.randomWeights ?? (options.dryRun ? 0 : undefined);
   const model = await importModel(options.model, seed === undefined ? {} : { randomWeights: seed });

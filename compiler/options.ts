@@ -4,6 +4,7 @@ import type { WeightFormat } from "./passes/index.ts";
 import type { Limits } from "./plan/program.ts";
 import { panelRows } from "./kernel/library/panels.ts";
 import { roundUp } from "./numeric/quantize.ts";
+import type { TargetName } from "./targets.ts";
 
 export const kvFormatNames = ["f32", "f16", "q8_0"] as const;
 export type Kv = (typeof kvFormatNames)[number];
@@ -27,7 +28,7 @@ export interface NumericOptions {
 export interface CompileOptions extends NumericOptions {
   /** A model's folder, or its config.json. */
   readonly model: string;
-  readonly target: "wasm-simd";
+  readonly target: TargetName;
   /** Folder of the artefact; not needed for a dry run. */
   readonly output?: string;
   /** Positions a session can hold. */

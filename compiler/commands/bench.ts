@@ -1,10 +1,10 @@
 /** `lfmc bench`: an artefact's speed next to the machine's own, or that of single kernels. */
 import { Command, Option } from "commander";
-import { wasmSimd } from "../../targets/wasm/target.ts";
 import { printTable, type Column } from "../bench/table.ts";
 import { artefactRecords, host, kernelFigures, type BenchRecord, type VariantFigures } from "../bench/records.ts";
 import type { KernelFigure } from "../bench/kernels.ts";
 import { LfmcError } from "../errors.ts";
+import { loadTarget, targetNames, type TargetName } from "../targets.ts";
 import { numberList, wholeNumber } from "./flags.ts";
 import { openArtefact } from "./open-artefact.ts";
 import { print, progress } from "./report.ts";
@@ -15,6 +15,7 @@ interface Flags {
   readonly depth: readonly number[];
   readonly threads: readonly number[];
   readonly variant?: string;
+  readonly target: TargetName;
   /** `true` where the flag has no pattern. */
   readonly kernels?: string | true;
   readonly json?: boolean;
@@ -30,7 +31,7 @@ export function benchCommand(): Command {
     .option("--threads <list>", "threads to run on: 1,2", numberList, [1])
     .option("--variant <name>", "code variant to run")
     .option("--kernels [pattern]", "measure the kernels whose name holds the pattern, at LFM2-350M's and the demo model's shapes")
-    .addOption(new Option("--target <target>", "with --kernels: whose code").choices([wasmSimd.name]).default(wasmSimd.name))
+    .addOption(new Option("--target <target>", "with --kernels: whose code").choices(targetNames).default("wasm-simd"))
     .option("--json", "print the records as JSON")
     .action(async (artefact: string | undefined, flags: Flags) => {
       if ((artefact === undefined) === (flags.kernels === undefined)) {
@@ -39,14 +40,14 @@ export function benchCommand(): Command {
           hint: "lfmc bench DIR, or lfmc bench --kernels",
         });
       }
-      if (artefact === undefined) benchKernels(flags);
+      if (artefact === undefined) await benchKernels(flags);
       else await benchArtefact(artefact, flags);
     });
 }
 
-async function benchArtefact(artefact: string, { prompt, decode, depth, threads, variant, json }: Flags): Promise<void> {
+async function benchArtefact(artefact: string, { prompt, decode, depth, threads, variant, target, json }: Flags): Promise<void> {
   const open = (count: number) => openArtefact(artefact, { threads: count, ...(variant === undefined ? {} : { variant }) });
-  const records = await artefactRecords(open, wasmSimd, { prompt, decode, depths: depth, threads }, progress);
+  const records = await artefactRecords(open, await loadTarget(target), { prompt, decode, depths: depth, threads }, progress);
   if (json) print(JSON.stringify(records, null, 2));
   else
     print(
@@ -54,9 +55,9 @@ async function benchArtefact(artefact: string, { prompt, decode, depth, threads,
     );
 }
 
-function benchKernels({ kernels, json }: Flags): void {
+async function benchKernels({ kernels, target, json }: Flags): Promise<void> {
   const pattern = kernels === undefined || kernels === true ? "" : kernels;
-  const variants = kernelFigures(wasmSimd, pattern, progress);
+  const variants = kernelFigures(await loadTarget(target), pattern, progress);
   if (variants.length === 0) {
     throw new LfmcError("usage/flag", `no kernel's name holds ${JSON.stringify(pattern)}`, {
       subject: "--kernels",

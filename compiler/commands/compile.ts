@@ -3,10 +3,11 @@ import { Command, Option } from "commander";
 import { required } from "../errors.ts";
 import { compile, type CompileResult } from "../index.ts";
 import { emitStages, type CompileOptions, type EmitStage } from "../options.ts";
+import { targetNames } from "../targets.ts";
 import { printMemory } from "../plan/print.ts";
 import { byteCount, wholeNumber, wordList } from "./flags.ts";
 import { addNumericFlags, type NumericFlags } from "./numeric-flags.ts";
-import { print, progress, warn } from "./report.ts";
+import { print, progress, progressBar, warn } from "./report.ts";
 
 type Flags = Omit<CompileOptions, "model" | "onProgress" | "tensorTypes"> & NumericFlags & { readonly json?: boolean };
 
@@ -14,7 +15,7 @@ export function compileCommand(): Command {
   const command = new Command("compile")
     .description("compile a model into an artefact")
     .argument("<model>", "a model's folder, or its config.json with the weights beside it")
-    .addOption(new Option("--target <target>", "what to emit").choices(["wasm-simd"]).default("wasm-simd"))
+    .addOption(new Option("--target <target>", "what to emit").choices(targetNames).default("wasm-simd"))
     .option("-o, --output <dir>", "the artefact's folder")
     .option("--context <n>", "positions a session can hold (default: the model's, at most 4096)", wholeNumber(1))
     .option("--prefill-chunk <n>", "most rows in one forward call (default: 64)", wholeNumber(1))
@@ -32,7 +33,7 @@ export function compileCommand(): Command {
       ...(tensorType === undefined ? {} : { tensorTypes: tensorType }),
       model,
       onProgress: ({ done, total, tensor }) => {
-        progress(`packing ${done + 1}/${total} ${tensor}`);
+        progressBar(`packing ${tensor}`, done, total);
       },
     });
     progress(null);

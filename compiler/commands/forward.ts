@@ -75,7 +75,13 @@ interface Logits {
   readonly vocabulary: number;
 }
 
-async function runArtefact(path: string, tokens: readonly number[], { chunk, threads, variant }: Flags): Promise<Logits> {
+async function runArtefact(path: string, tokens: readonly number[], { chunk, threads, variant, ...flags }: Flags): Promise<Logits> {
+  if (flags.randomWeights !== undefined || Object.keys(numericOptions(flags)).length > 0) {
+    throw new LfmcError("usage/flag", "belong to models: an artefact was compiled with its own", {
+      subject: "--quant, --tensor-type, --activations, --kv, --random-weights",
+      hint: "leave them out, or name the model's folder",
+    });
+  }
   const model = await openArtefact(path, { ...(variant === undefined ? {} : { variant }), ...(threads === undefined ? {} : { threads }) });
   try {
     const { prefillChunk, logitRows, context } = model.manifest.limits;

@@ -2,14 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
-import wabt from "wabt";
-import { wasmSimd } from "../../targets/wasm/target.ts";
 import { required, LfmcError } from "../errors.ts";
 import { printGraph } from "../graph/print.ts";
 import { importModel } from "../import/model.ts";
 import { printKernel } from "../kernel/print.ts";
 import { draftPrograms, memoryPages, preparedGraph } from "../pipeline.ts";
 import { printMemory, printPlan } from "../plan/print.ts";
+import { loadTarget } from "../targets.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact, readManifest } from "./open-artefact.ts";
 import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
@@ -63,13 +62,18 @@ async function inspectArtefact(folder: string, flags: Flags): Promise<string> {
 }
 
 async function disassemble(path: string): Promise<string> {
+  const { default: wabt } = await import("wabt");
   const tool = await wabt();
   try {
     const module = tool.readWasm(await readFile(path), { readDebugNames: true });
     module.applyNames();
     return module.toText({ foldExprs: true, inlineExport: false });
   } catch (cause) {
-    throw new LfmcError("artefact/invalid", "is no WebAssembly module", { subject: path, hint: "compile the model again: the artefact was altered", cause });
+    throw new LfmcError("artefact/invalid", "is no WebAssembly module", {
+      subject: path,
+      hint: "compile the model again: the artefact was altered",
+      cause,
+    });
   }
 }
 
@@ -77,17 +81,18 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
   // Shapes are all that is needed: generated weights stand in, and none is ever read.
   const model = await importModel(path, { randomWeights: 0 });
   warn(model.warnings);
+  const target = await loadTarget("wasm-simd");
   const { context, prefillChunk } = flags;
   const options = {
     model: path,
-    target: wasmSimd.name,
+    target: target.name,
     ...numericOptions(flags),
     ...(context === undefined ? {} : { context }),
     ...(prefillChunk === undefined ? {} : { prefillChunk }),
   };
   // What has no kernels yet has a graph all the same.
   if (flags.graph && !flags.kernels && !flags.plan && !flags.wat && !flags.json) return printGraph(preparedGraph(model, options).graph);
-  const { graph, programs } = draftPrograms(model, wasmSimd, options);
+  const { graph, programs } = draftPrograms(model, target, options);
   const { variant, program } = required(programs[0], "variant");
   if (flags.json)
     return JSON.stringify({ config: model.config, memory: program.memory, limits: program.limits, steps: program.steps.length }, null, 2);
@@ -95,7 +100,7 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
     ...(flags.graph ? [printGraph(graph)] : []),
     ...(flags.kernels ? program.kernels.map((kernel) => printKernel(kernel)) : []),
     ...(flags.plan ? [printPlan(program)] : []),
-    ...(flags.wat ? [wasmSimd.emit(program, variant, { pages: memoryPages(programs, wasmSimd, undefined), text: true }).text] : []),
+    ...(flags.wat ? [target.emit(program, variant, { pages: memoryPages(programs, target, undefined), text: true }).text] : []),
   ];
   return texts.length > 0 ? texts.join("\n") : printMemory(program.memory);
 }

@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { load, parseManifest, type Manifest, type Model } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
 import { parseJson } from "../import/json.ts";
-import { progress } from "./report.ts";
+import { progress, progressBar } from "./report.ts";
 
 export interface OpenOptions {
   readonly variant?: string;
@@ -39,7 +39,7 @@ export async function openArtefact(folder: string, { variant, threads }: OpenOpt
     ...(variant === undefined ? {} : { variant }),
     ...(threads === undefined ? {} : { threads }),
     onProgress: ({ phase, loadedBytes, totalBytes }) => {
-      progress(phase === "weights" ? `loading ${Math.round((100 * loadedBytes) / totalBytes)} %` : null);
+      if (phase === "weights") progressBar("loading weights", loadedBytes, totalBytes);
     },
   });
   progress(null);

@@ -36,6 +36,15 @@ export function print(text: string): void {
   process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
 }
 
+const barWidth = 24;
+
+/** A bar of how much of `total` is done, redrawn in place; silent where stderr is no terminal. */
+export function progressBar(label: string, done: number, total: number): void {
+  const share = total === 0 ? 1 : done / total;
+  const filled = Math.round(share * barWidth);
+  progress(`${"█".repeat(filled)}${"░".repeat(barWidth - filled)} ${Math.round(100 * share)} % ${label}`);
+}
+
 /** A line on stderr that is redrawn in place; silent where stderr is no terminal. `null` clears it. */
 export function progress(line: string | null): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line ?? ""}`);

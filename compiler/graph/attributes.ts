@@ -55,7 +55,11 @@ export function readAttributes<A>(attributes: Attributes, subject: string, read:
     },
   });
   for (const name of Object.keys(attributes)) {
-    if (!known.has(name)) throw new LfmcError("graph/invalid", `unknown attribute ${name}`, { subject, hint: `its attributes are ${[...known].join(", ") || "none"}` });
+    if (!known.has(name))
+      throw new LfmcError("graph/invalid", `unknown attribute ${name}`, {
+        subject,
+        hint: `its attributes are ${[...known].join(", ") || "none"}`,
+      });
   }
   return result;
 }

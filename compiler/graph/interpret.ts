@@ -43,7 +43,8 @@ export async function createInterpreter(graph: Graph, read: ConstantReader, mode
     length: (slot) => state.length(slot),
     history: (id, slot, name) => required(state.find(id, slot, name), `state ${id} ${name} of slot ${slot}`),
     forward(rows, observe) {
-      if (rows.length === 0) throw new LfmcError("run/input", "a call needs at least one row", { subject: "rows", hint: "give the tokens to evaluate" });
+      if (rows.length === 0)
+        throw new LfmcError("run/input", "a call needs at least one row", { subject: "rows", hint: "give the tokens to evaluate" });
       state.advance(rows);
       const values = new Map(constants);
       for (const { node, op } of steps) {
@@ -64,7 +65,10 @@ function encodeConstant({ name, type }: Constant, values: Float32Array): Tensor 
   const shape = type.shape.filter((size) => typeof size === "number");
   const expected = elementCount(shape);
   if (values.length !== expected) {
-    throw new LfmcError("weights/shape", `${values.length} values, expected ${expected}`, { subject: name, hint: "read the constant by its sources" });
+    throw new LfmcError("weights/shape", `${values.length} values, expected ${expected}`, {
+      subject: name,
+      hint: "read the constant by its sources",
+    });
   }
   const format = groupFormatNamed(type.encoding);
   if (format) return { kind: "weights", shape, groups: quantizeWeights(format, values, rowCount(shape), lastAxis(shape)) };

@@ -35,7 +35,10 @@ export class OperandTypes {
 
   /** Throws graph/invalid about the node. */
   fail(fact: string): never {
-    throw new LfmcError("graph/invalid", fact, { subject: this.#subject, hint: "correct its inputs: graph/README.md lists what the op takes" });
+    throw new LfmcError("graph/invalid", fact, {
+      subject: this.#subject,
+      hint: "correct its inputs: graph/README.md lists what the op takes",
+    });
   }
 
   get(name: string): ValueType {

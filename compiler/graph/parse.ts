@@ -36,7 +36,11 @@ export function parseGraph(text: string): Graph {
     .filter(({ line }) => line.trim() !== "" && !line.trimStart().startsWith("#"));
   const [first, ...rest] = lines.map(({ line, number }) => new Scanner(line, number));
   const last = rest.pop();
-  if (!first || !last) throw new LfmcError("graph/syntax", "expected at least the lines graph … and output …", { subject: "text", hint: "give what printGraph wrote" });
+  if (!first || !last)
+    throw new LfmcError("graph/syntax", "expected at least the lines graph … and output …", {
+      subject: "text",
+      hint: "give what printGraph wrote",
+    });
   const name = parseItem(first, "graph", (scanner) => scanner.quoted());
   const constants: Constant[] = [];
   const parsed: ParsedNode[] = [];
@@ -124,6 +128,10 @@ function checkTypes(graph: Graph, parsed: readonly ParsedNode[]): void {
   for (const { name, type } of parsed.flatMap(({ results }) => results)) {
     const inferred = types.get(name);
     const [said, found] = [formatType(type), inferred ? formatType(inferred) : "nothing"];
-    if (said !== found) throw new LfmcError("graph/invalid", `the text says ${said}, the op gives ${found}`, { subject: name, hint: "correct the type in the text" });
+    if (said !== found)
+      throw new LfmcError("graph/invalid", `the text says ${said}, the op gives ${found}`, {
+        subject: name,
+        hint: "correct the type in the text",
+      });
   }
 }

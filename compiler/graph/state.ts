@@ -59,7 +59,8 @@ export class SessionState {
     const lengths = new Map<number, number>();
     rows.forEach(({ slot, position }, index) => {
       const subject = `row ${index}`;
-      if (!isIndex(slot) || !isIndex(position)) throw new LfmcError("run/input", "slot and position must be integers from 0", { subject, hint: "correct the row" });
+      if (!isIndex(slot) || !isIndex(position))
+        throw new LfmcError("run/input", "slot and position must be integers from 0", { subject, hint: "correct the row" });
       const seen = lengths.get(slot);
       const fits = seen === undefined ? position <= this.length(slot) : position === seen;
       if (!fits) {

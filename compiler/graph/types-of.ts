@@ -28,12 +28,19 @@ export function defineNodeTypes(types: Map<ValueName, ValueType>, { op, inputs, 
   const subject = outputs[0] ?? op;
   const inputTypes = inputs.map((input) => {
     const type = types.get(input);
-    if (!type) throw new LfmcError("graph/invalid", `its input ${input} is not defined before it`, { subject, hint: "list nodes after those that they read" });
+    if (!type)
+      throw new LfmcError("graph/invalid", `its input ${input} is not defined before it`, {
+        subject,
+        hint: "list nodes after those that they read",
+      });
     return type;
   });
   const outputTypes = opNamed(op, subject).infer(inputTypes, attributes, subject);
   if (outputTypes.length !== outputs.length) {
-    throw new LfmcError("graph/invalid", `${op} has ${outputTypes.length} outputs, not ${outputs.length}`, { subject, hint: "name each output once" });
+    throw new LfmcError("graph/invalid", `${op} has ${outputTypes.length} outputs, not ${outputs.length}`, {
+      subject,
+      hint: "name each output once",
+    });
   }
   outputTypes.forEach((type, i) => {
     defineType(types, outputs[i] ?? op, type);

@@ -22,7 +22,11 @@ export function randomWeights(expected: readonly TensorInfo[], seed: number): We
     tensors,
     readRows: async (name, start, count) => {
       const tensor = tensors.get(name);
-      if (!tensor) throw new LfmcError("weights/missing", "is not a tensor of this model", { subject: name, hint: "read tensors by the model's own names" });
+      if (!tensor)
+        throw new LfmcError("weights/missing", "is not a tensor of this model", {
+          subject: name,
+          hint: "read tensors by the model's own names",
+        });
       checkRange(tensor, start, count);
       return await Promise.resolve(randomRows(tensor, seed, start, count));
     },

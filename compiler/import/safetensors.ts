@@ -42,7 +42,8 @@ export class CheckpointReader implements WeightStore {
     const unreadable = new Map<string, string>();
     for (const [name, shard] of shardOf) {
       const entry = shard.entries.get(name);
-      if (!entry) throw new LfmcError("safetensors/index", `does not hold ${shown(name)}, which the index says it does`, badIndex(shard.path));
+      if (!entry)
+        throw new LfmcError("safetensors/index", `does not hold ${shown(name)}, which the index says it does`, badIndex(shard.path));
       if (isDtype(entry.dtype)) located.set(name, { name, shape: entry.shape, dtype: entry.dtype, shard, begin: entry.begin });
       else unreadable.set(name, entry.dtype);
     }
@@ -55,7 +56,8 @@ export class CheckpointReader implements WeightStore {
   /** Rows start…start+count-1 as f32. `weights/value` for NaN and infinity, `io/unreadable` where the file ends early. */
   async readRows(tensor: string, start: number, count: number): Promise<Float32Array> {
     const located = this.#located.get(tensor);
-    if (!located) throw new LfmcError("weights/missing", "is not in the checkpoint", { subject: tensor, hint: "is the checkpoint complete?" });
+    if (!located)
+      throw new LfmcError("weights/missing", "is not in the checkpoint", { subject: tensor, hint: "is the checkpoint complete?" });
     checkRange(located, start, count);
     const { rowLength } = rowShape(located.shape);
     const result = new Float32Array(count * rowLength);

@@ -37,7 +37,8 @@ export function ringRows(node: Node, rewind: number): number {
 /** What a cache needs to know of its node. */
 export function cacheShape({ attributes }: Node, context: number): KvCacheShape {
   return {
-    format: Object.values(kvFormats).find(({ name }) => name === attributes.kv)?.name ?? internal(`no cache format ${String(attributes.kv)}`),
+    format:
+      Object.values(kvFormats).find(({ name }) => name === attributes.kv)?.name ?? internal(`no cache format ${String(attributes.kv)}`),
     kvHeads: Number(attributes.kvHeads),
     headSize: Number(attributes.headSize),
     context: cachedPositions(context),

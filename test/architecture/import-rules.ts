@@ -57,6 +57,7 @@ const areas: readonly Area[] = [
   { prefix: "compiler/commands/", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
   { prefix: "compiler/index.ts", files: anything, builtins: "static" },
   { prefix: "compiler/pipeline.ts", files: anything, builtins: "static" },
+  { prefix: "compiler/targets.ts", files: anything, builtins: "none" },
   { prefix: "compiler/options.ts", files: anything, builtins: "static" },
   {
     prefix: "compiler/artefact/",

@@ -53,7 +53,10 @@ export function defineOp<A>(description: Description<A>): TypedOp<A> {
       const names = description.operands(typed);
       if (names.length !== inputs.length) {
         const expected = names.length === 0 ? "none" : names.join(", ");
-        throw new LfmcError("graph/invalid", `${name} has ${inputs.length} inputs, expected ${expected}`, { subject, hint: `its inputs are ${names.join(", ")}` });
+        throw new LfmcError("graph/invalid", `${name} has ${inputs.length} inputs, expected ${expected}`, {
+          subject,
+          hint: `its inputs are ${names.join(", ")}`,
+        });
       }
       return description.infer(new OperandTypes(named(names, inputs), subject), typed);
     },

@@ -94,7 +94,12 @@ function bytesToFloat(b: KernelBuilder, bytes: Value): Value {
 const groupsOf = (headSize: number): number => Math.ceil(headSize / groupSize);
 
 /** Emits `body` for each group of a head, with its chunks, the missing lanes of the last being 0. */
-function forHeadGroups(b: KernelBuilder, headSize: number, row: Value, body: (group: number, chunks: readonly [Value, Value]) => void): void {
+function forHeadGroups(
+  b: KernelBuilder,
+  headSize: number,
+  row: Value,
+  body: (group: number, chunks: readonly [Value, Value]) => void,
+): void {
   const chunk = (start: number): Value => {
     const count = Math.min(laneCount, headSize - start);
     return count > 0 ? b.load(f32x16, row, 0, start * f32Bytes, count) : b.literal(f32x16, 0);
