@@ -77,10 +77,7 @@ interface Logits {
 
 async function runArtefact(path: string, tokens: readonly number[], { chunk, threads, variant, ...flags }: Flags): Promise<Logits> {
   if (flags.randomWeights !== undefined || Object.keys(numericOptions(flags)).length > 0) {
-    throw new LfmcError("usage/flag", "belong to models: an artefact was compiled with its own", {
-      subject: "--quant, --tensor-type, --activations, --kv, --random-weights",
-      hint: "leave them out, or name the model's folder",
-    });
+    warn(["--quant, --tensor-type, --activations, --kv and --random-weights are for models: an artefact has its own, which apply"]);
   }
   const model = await openArtefact(path, { ...(variant === undefined ? {} : { variant }), ...(threads === undefined ? {} : { threads }) });
   try {
