@@ -8,7 +8,7 @@ import { score, type Score } from "../evaluate/score.ts";
 import { windowPositions, windowsOf } from "../evaluate/windows.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact, openArtefact } from "./open-artefact.ts";
-import { print, progress } from "./report.ts";
+import { print, progress, progressBar } from "./report.ts";
 
 interface Flags {
   readonly text: string;
@@ -37,7 +37,7 @@ async function perplexity(path: string, { text, against, limit, json }: Flags): 
     const windows = windowsFor(encode(model, content), limit, [artefact, ...(reference ? [reference.source] : [])], text);
     const total = windows.reduce((sum, { length }) => sum + length - 1, 0);
     const result = score(windows, artefact, reference?.source ?? null, (done) => {
-      if (done % 64 === 0) progress(`scoring ${done}/${total}`);
+      if (done % 64 === 0) progressBar("scoring", done, total);
     });
     progress(null);
     print(json ? JSON.stringify(result) : describe(result));

@@ -21,10 +21,11 @@ const interpretedRows = 64;
 const slot = 0;
 
 /** The logits of an artefact, whose first slot must be free. */
-export function artefactLogits({ manifest, forward }: Model): LogitSource {
-  const { context, prefillChunk, logitRows } = manifest.limits;
+export function artefactLogits(model: Model): LogitSource {
+  const { context, prefillChunk, logitRows } = model.manifest.limits;
   const perCall = Math.min(prefillChunk, logitRows);
-  return { vocabulary: manifest.model.vocabSize, context, logits: (tokens) => inCalls(tokens, perCall, forward) };
+  const forward = (rows: readonly Row[]) => model.forward(rows);
+  return { vocabulary: model.manifest.model.vocabSize, context, logits: (tokens) => inCalls(tokens, perCall, forward) };
 }
 
 /** The f32 reference: a model's graph without any pass, in reference arithmetic. Throws what importModel does. */

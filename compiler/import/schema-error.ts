@@ -1,6 +1,6 @@
 /** Turns valibot's verdict into lfmc's: the parsed value, or one `LfmcError` naming the file, the key, the value and what was expected. */
 import * as v from "valibot";
-import { LfmcError } from "../errors.ts";
+import { LfmcError, printable } from "../errors.ts";
 
 /** The file is not what it should be: throws `config/invalid`. */
 export function invalid(file: string, fact: string, hint: string): never {
@@ -34,7 +34,7 @@ export function isRecord(json: unknown): json is Readonly<Record<string, unknown
 
 /** A JSON value for a message, cut to a readable length, with nothing in it that a terminal would obey. */
 export function shown(value: unknown): string {
-  const text = value === undefined ? "absent" : jsonText(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD");
+  const text = value === undefined ? "absent" : printable(jsonText(value));
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

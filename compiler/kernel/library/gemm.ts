@@ -1,14 +1,18 @@
 /**
  * The matrix product: y[row, n] = sum over k of x[row, k] * w[n, k], for every row of a call. This skeleton owns the loops: panels,
- * then tiles of rows, then the rows that are left. The inner product of a tile is one of gemm-products; what happens to the sums is
+ * then tiles of rows, then the rows that are left. The inner product of a tile is one of three: of floats, of groups, or of floats with groups; what happens to the sums is
  * the epilogue's. Outputs are lanes: a row's result does not depend on which other rows share its tile, so any split of the rows
  * gives the same bits.
  */
+import { internal } from "../../errors.ts";
 import { recordKernel, type KernelBuilder } from "../builder.ts";
 import type { Kernel, Value } from "../ir.ts";
-import { productOf, type ProductSpec } from "./gemm-products.ts";
+import { dequantizedProduct } from "./dequantized-product.ts";
+import { floatProduct } from "./float-product.ts";
+import { groupedProduct } from "./grouped-product.ts";
 import { chunkBytes, f32x16 } from "./lanes.ts";
-import { encodingName, panelCount, panelRows } from "./panels.ts";
+import { encodingName, isGrouped, panelCount, panelRows } from "./panels.ts";
+import type { Product, ProductSpec } from "./product.ts";
 
 /** One row of a tile, once its sums are known. */
 export interface TileRow {
@@ -55,6 +59,15 @@ export function gemm(spec: GemmSpec): Kernel {
       if (rowsPerTile > 1) b.for("row", fullRows, rows, 1, tileOf(1));
     });
   });
+}
+
+/** Declares the operands' parameters and returns the product. */
+function productOf(b: KernelBuilder, spec: ProductSpec): Product {
+  const { layout, inputStride } = spec;
+  if (!isGrouped(layout.encoding))
+    return floatProduct(b, layout, layout.encoding, inputStride ?? internal("float weights want float activations"));
+  if (inputStride === null) return groupedProduct(b, layout, layout.encoding, spec.atom ?? internal("grouped product without a dot atom"));
+  return dequantizedProduct(b, layout, layout.encoding, inputStride);
 }
 
 /** Bytes of the scratch memory of a tile. */

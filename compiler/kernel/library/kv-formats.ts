@@ -3,13 +3,12 @@
  * of them at once; a value is a row. f32 and f16 store elements; q8_0 stores 8-bit groups of 32 along the head with their f32 scales
  * behind them, quantised like activations (numeric/quantize).
  */
-import { groupSize } from "../../numeric/quantize.ts";
+import { groupSize, roundUp } from "../../numeric/quantize.ts";
 import type { KernelBuilder } from "../builder.ts";
 import { f32, vector, type Value } from "../ir.ts";
 import { floatToHalf, halfToFloat, roundToInteger } from "./functions.ts";
 import { chunkBytes, f32Bytes, f32x16, forChunks, f32Offset, laneCount } from "./lanes.ts";
 import { groupScale } from "./quantize.ts";
-import { roundUp } from "../../numeric/quantize.ts";
 
 export type KvFormatName = "f32" | "f16" | "q8_0";
 

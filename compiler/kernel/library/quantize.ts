@@ -6,7 +6,7 @@ import { groupSize, roundUp, blockSize, smallestActivation } from "../../numeric
 import { recordKernel, type Index, type KernelBuilder } from "../builder.ts";
 import { f32, vector, type Kernel, type Value } from "../ir.ts";
 import { roundToInteger } from "./functions.ts";
-import { activationParameters } from "./gemm-products.ts";
+import { activationParameters } from "./activations.ts";
 import { f32Bytes, f32x16, laneCount, largestLane } from "./lanes.ts";
 
 /** Pointers to one row of each part of a quantised value. */

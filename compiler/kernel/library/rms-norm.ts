@@ -4,7 +4,7 @@
  */
 import { recordKernel, type KernelBuilder } from "../builder.ts";
 import type { Kernel, Value } from "../ir.ts";
-import { activationParameters } from "./gemm-products.ts";
+import { activationParameters } from "./activations.ts";
 import { f32Bytes, f32Offset, f32x16, foldLanes, forChunks, laneCount } from "./lanes.ts";
 import { numberName } from "./names.ts";
 import { quantizeRow, quantizedRow } from "./quantize.ts";

@@ -1,0 +1,74 @@
+/**
+ * The inner product of 8-bit activations with grouped weights: exact integer sums a group by the target's dot atom, then
+ * sum + float(isum) * (dw * dx), groups in rising k.
+ */
+import { internal } from "../../errors.ts";
+import { groupSize } from "../../numeric/quantize.ts";
+import { groupFormats } from "../../numeric/weight-groups.ts";
+import type { DotAtom, Registers } from "../atom.ts";
+import type { KernelBuilder } from "../builder.ts";
+import type { Value } from "../ir.ts";
+import { activationParameters } from "./activations.ts";
+import { forGroups, groupedWeights, loadScales, unscaled, valuesPlace } from "./grouped-panels.ts";
+import { f32Bytes, f32x16, i32x16 } from "./lanes.ts";
+import { groupBytes, paddedColumns, panelBytes, panelRows, runLength, type GroupEncoding, type PanelLayout } from "./panels.ts";
+import { newSums, type Product } from "./product.ts";
+
+/** Rows of activations are as long as the padded columns. */
+export function groupedProduct(b: KernelBuilder, layout: PanelLayout, encoding: GroupEncoding, atom: DotAtom): Product {
+  const columns = paddedColumns(layout);
+  const groups = columns / groupSize;
+  const activations = activationParameters(b, layout.columns);
+  const weights = groupedWeights(b, layout);
+  return (row, panel, count) => {
+    const q = b.advance(activations.q, row, columns);
+    const dx = b.advance(activations.scales, row, groups * f32Bytes);
+    const totals = b.advance(activations.sums, row, groups * f32Bytes);
+    const panels = b.advance(weights, panel, panelBytes(layout));
+    const sums = newSums(b, count);
+    forGroups(b, layout, encoding, panels, groups, (group) => {
+      const dw = loadScales(b, layout, encoding, group);
+      const integers = groupSums(b, atom, encoding, count, {
+        activations: (i) => ({ pointer: q, index: b.mul(group.group, groupSize), offset: i * columns }),
+        weights: { pointer: panels, ...valuesPlace(b, layout, encoding, group) },
+      });
+      sums.forEach((sum, i) => {
+        const at = b.mul(group.group, f32Bytes);
+        // Weights are u - offset: the offset times the activations' sum is taken off as an exact integer.
+        const total = b.loadSplat(i32x16, totals, at, i * groups * f32Bytes);
+        const exact = b.sub(integers[i] ?? internal("no sum"), b.shl(total, Math.log2(groupFormats[encoding.weights].offset)));
+        const scale = b.mul(dw, b.loadSplat(f32x16, dx, at, i * groups * f32Bytes));
+        b.assign(sum, b.add(b.read(sum), b.mul(b.toFloat(exact), scale)));
+      });
+    });
+    return unscaled(b, weights, sums);
+  };
+}
+
+interface GroupPlaces {
+  readonly activations: (row: number) => { readonly pointer: Value; readonly index: Value; readonly offset: number };
+  readonly weights: { readonly pointer: Value; readonly index: Value; readonly offset: number };
+}
+
+/** Sums of u * q over one group for `count` rows: i32x16 each. A few panel rows at a time, with the activations held in registers. */
+function groupSums(b: KernelBuilder, atom: DotAtom, encoding: GroupEncoding, count: number, places: GroupPlaces): readonly Value[] {
+  const steps = groupSize / atom.tile.k;
+  const rows = Array.from({ length: count }, (_, i) => {
+    const place = places.activations(i);
+    return Array.from({ length: steps }, (_step, step) => atom.loadActivations(b, { ...place, offset: place.offset + step * atom.tile.k }));
+  });
+  const parts = rows.map((): Value[] => []);
+  const stepBytes = groupBytes(encoding) / steps;
+  const load = atom.loadWeights[encoding.weights];
+  for (let tile = 0; tile < panelRows / atom.tile.n; tile++) {
+    const accumulators: Registers[] = rows.map(() => atom.init(b));
+    for (let step = 0; step < steps; step++) {
+      const weights = load(b, { ...places.weights, offset: places.weights.offset + step * stepBytes + tile * atom.tile.n * runLength });
+      rows.forEach((activations, i) => {
+        accumulators[i] = atom.step(b, accumulators[i] ?? [], activations[step] ?? [], weights);
+      });
+    }
+    accumulators.forEach((accumulator, i) => parts[i]?.push(atom.finish(b, accumulator)));
+  }
+  return parts.map((tiles) => b.concat(...tiles));
+}
