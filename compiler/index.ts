@@ -3,18 +3,19 @@
  * the stages, the targets and the artefact's files.
  */
 import { copyFile, cp, stat, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { packageFiles } from "../targets/wasm/package.ts";
 import type { EmittedCode, Target } from "../targets/target.ts";
 import type { Manifest } from "../runtime/manifest.ts";
 import { bindingFiles } from "./artefact/bindings.ts";
+import { checkTokenizer, copyModelFiles } from "./artefact/model-files.ts";
 import { writeAside } from "./artefact/output-folder.ts";
 import { createWeightFile } from "./artefact/weight-file.ts";
 import { LfmcError } from "./errors.ts";
 import { printGraph } from "./graph/print.ts";
 import type { Graph } from "./graph/types.ts";
-import { importModel, type ImportedModel, type ModelFiles } from "./import/model.ts";
+import { importModel, type ImportedModel } from "./import/model.ts";
 import { printKernel } from "./kernel/print.ts";
 import { buildManifest } from "./artefact/manifest.ts";
 import { checkOptions, type CompileOptions, type EmitStage } from "./options.ts";
@@ -48,6 +49,7 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
     const warnings = [...model.warnings, ...draft.warnings];
     const { output, dryRun } = options;
     if (dryRun || output === undefined) return { programs: draft.programs, warnings, artefact: null };
+    await checkTokenizer(model);
     const { programs, manifest } = await writeAside(output, (folder) => writeArtefact(folder, model, draft, target, options));
     return { programs, warnings, artefact: { folder: output, manifest } };
   } finally {
@@ -82,22 +84,6 @@ async function writeArtefact(
   } finally {
     await file.close();
   }
-}
-
-/** Copies what travels with the model; returns the names in the artefact. */
-async function copyModelFiles(files: ModelFiles, folder: string): Promise<Readonly<Record<keyof ModelFiles, string | null>>> {
-  const copy = async (path: string | null): Promise<string | null> => {
-    if (path === null) return null;
-    await copyFile(path, join(folder, basename(path)));
-    return basename(path);
-  };
-  return {
-    tokenizer: await copy(files.tokenizer),
-    tokenizerConfig: await copy(files.tokenizerConfig),
-    chatTemplate: await copy(files.chatTemplate),
-    generationConfig: await copy(files.generationConfig),
-    license: await copy(files.license),
-  };
 }
 
 /** The built runtime and its types, beside the compiled compiler, or in `dist/` where the compiler runs from source. */

@@ -57,6 +57,8 @@ const defaultChunk = 64;
 const defaultRewind = 64;
 /** Room for logits: a call asks for few of them, and a large vocabulary times a whole chunk would be the largest buffer of all. */
 const logitBytes = 8 * 2 ** 20;
+/** Smaller shards would only make more files than a folder should hold. */
+const smallestShard = 4096;
 
 /** Numeric options with their defaults: the cache keeps f32 where weights or activations do, else f16. */
 export function numericsOf({ quant = "q4_0", tensorTypes = [], activations = "q8", kv }: NumericOptions): Required<NumericOptions> {
@@ -65,7 +67,7 @@ export function numericsOf({ quant = "q4_0", tensorTypes = [], activations = "q8
 }
 
 /** Refuses options that cannot be met, before anything is read. Throws usage/flag. */
-export function checkOptions({ output, dryRun, name }: CompileOptions): void {
+export function checkOptions({ output, dryRun, name, maxMemory, shardSize }: CompileOptions): void {
   if (output === undefined && !dryRun) {
     throw new LfmcError("usage/flag", "is missing", { subject: "-o", hint: "name the artefact's folder, or pass --dry-run" });
   }
@@ -75,6 +77,8 @@ export function checkOptions({ output, dryRun, name }: CompileOptions): void {
       hint: "use letters, digits, dots, dashes and underscores, a letter or digit first",
     });
   }
+  if (maxMemory !== undefined) wholeNumber("--max-memory", maxMemory, Number.MAX_SAFE_INTEGER);
+  if (shardSize !== undefined) wholeNumber("--shard-size", shardSize, Number.MAX_SAFE_INTEGER, smallestShard);
 }
 
 /** The limits of a program: what the caller asked for, else the defaults. Throws usage/flag. */
@@ -87,7 +91,10 @@ export function limitsOf(options: CompileOptions, model: { readonly maxPositions
   return { context, prefillChunk, logitRows, sessions, rewind: Math.min(defaultRewind, context) };
 }
 
-function wholeNumber(flag: string, value: number, largest: number): number {
-  if (Number.isSafeInteger(value) && value >= 1 && value <= largest) return value;
-  throw new LfmcError("usage/flag", `${value} is not a whole number from 1 to ${largest}`, { subject: flag, hint: "give another value" });
+function wholeNumber(flag: string, value: number, largest: number, smallest = 1): number {
+  if (Number.isSafeInteger(value) && value >= smallest && value <= largest) return value;
+  throw new LfmcError("usage/flag", `${value} is not a whole number from ${smallest} to ${largest}`, {
+    subject: flag,
+    hint: "give another value",
+  });
 }

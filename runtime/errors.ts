@@ -35,11 +35,17 @@ export class LfmcError extends Error {
   readonly hint: string;
 
   constructor(code: ErrorCode, fact: string, details: ErrorDetails) {
-    super(`${details.subject}: ${fact}`, { cause: details.cause });
+    const subject = printable(details.subject);
+    super(`${subject}: ${printable(fact)}`, { cause: details.cause });
     this.code = code;
-    this.subject = details.subject;
+    this.subject = subject;
     this.hint = details.hint;
   }
+}
+
+/** A text from a file, with nothing in it that a terminal obeys: no control characters, no line ends, no turning of the writing direction. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD");
 }
 
 /** Throws `run/aborted`, with the signal's reason as its cause, if `signal` has been aborted. */

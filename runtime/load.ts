@@ -132,7 +132,11 @@ async function readJson(source: ArtefactSource, path: string, signal: AbortSigna
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new LfmcError("artefact/invalid", "is not JSON", { subject: path, hint: "The file was altered; copy or compile the artefact again.", cause });
+    throw new LfmcError("artefact/invalid", "is not JSON", {
+      subject: path,
+      hint: "The file was altered; copy or compile the artefact again.",
+      cause,
+    });
   }
 }
 

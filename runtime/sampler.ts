@@ -2,8 +2,9 @@
  * From logits to a token, reproducibly: binary32 steps in a fixed order, the contract's exp, a counter-based generator. No
  * Math.exp, whose last bit differs between engines.
  *
- * Order, as in Hugging Face's generate: repetition penalty, temperature, top-k, top-p, min-p. Candidates are ordered by rising
- * rank: higher logit first, ties to the lower id. Each filter keeps a prefix of that order.
+ * Order, as in Hugging Face's generate: repetition penalty, temperature, top-k, top-p, min-p. Rank: higher logit first, ties to the lower id;
+ * each filter keeps the first ranks (of equal logits at its border top-k and top-p keep the lower ids, where Hugging Face's keeps all or any).
+ * The draw walks through the candidates by rank; by id where neither top-k nor top-p asked for ranks.
  */
 import { LfmcError } from "./errors.ts";
 import { exp } from "./exp.ts";
@@ -47,7 +48,8 @@ export function argmax(logits: Float32Array): number {
       best = i;
     }
   }
-  if (best < 0) throw new LfmcError("run/input", "none of the logits is a finite number", {
+  if (best < 0)
+    throw new LfmcError("run/input", "none of the logits is a finite number", {
       subject: "logits",
       hint: "The weights are altered, or no weights for this model; load with verify.",
     });

@@ -240,7 +240,11 @@ export class Session {
     if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
       throw new LfmcError("run/input", `${maxTokens} is not a count`, { subject: "maxTokens", hint: "Leave it out to go on to the end." });
     const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
-    if (stop.length > 0 && !tokenizer) throw new LfmcError("run/input", "needs a tokenizer, the artefact has none", { subject: "stop", hint: "Compile the model with its tokenizer.json." });
+    if (stop.length > 0 && !tokenizer)
+      throw new LfmcError("run/input", "needs a tokenizer, the artefact has none", {
+        subject: "stop",
+        hint: "Compile the model with its tokenizer.json.",
+      });
     const seed = options.seed ?? randomSeed();
     const sample = createSampler({
       temperature: options.temperature ?? sampling.temperature,
@@ -268,7 +272,10 @@ export class Session {
     const { prefillChunk } = this.#host.manifest.limits;
     if (chunk === undefined) return prefillChunk;
     if (!Number.isSafeInteger(chunk) || chunk < 1)
-      throw new LfmcError("run/input", `${chunk} is not a count of at least 1`, { subject: "prefillChunk", hint: "Leave it out for the largest." });
+      throw new LfmcError("run/input", `${chunk} is not a count of at least 1`, {
+        subject: "prefillChunk",
+        hint: "Leave it out for the largest.",
+      });
     return Math.min(chunk, prefillChunk);
   }
 

@@ -50,7 +50,11 @@ function fetchSource(base: URL): ArtefactSource {
     const url = new URL(path, base);
     const response = await fetch(url, signal ? { signal } : {}).catch((cause: unknown) => {
       throwIfAborted(signal, path);
-      throw new LfmcError("io/unreadable", "cannot be fetched", { subject: url.href, hint: "Is the artefact served at that address?", cause });
+      throw new LfmcError("io/unreadable", "cannot be fetched", {
+        subject: url.href,
+        hint: "Is the artefact served at that address?",
+        cause,
+      });
     });
     if (!response.ok) throw failedResponse(response, url.href);
     return response;

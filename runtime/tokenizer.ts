@@ -37,12 +37,12 @@ type HubConstructor = new (json: object, config: object) => HubTokenizer;
 export function createTokenizer(json: unknown, config: unknown, bos: number | null): Tokenizer {
   const hub = openHub(json, config ?? {});
   const addBosByConfig = field(config, "add_bos_token");
-  const bytesOf = byteTable(hub);
+  const bytesOf = guarded(() => byteTable(hub));
   const stream = (): TextStream => new TextStream(bytesOf);
   return {
     encode(text, { addBos } = {}) {
-      const bare = hub.encode(text, { add_special_tokens: false }).ids;
-      const wanted = addBos ?? (typeof addBosByConfig === "boolean" ? addBosByConfig : startsWithBos(hub, bos));
+      const bare = guarded(() => hub.encode(text, { add_special_tokens: false }).ids);
+      const wanted = addBos ?? (typeof addBosByConfig === "boolean" ? addBosByConfig : guarded(() => startsWithBos(hub, bos)));
       return wanted && bos !== null && bare[0] !== bos ? [bos, ...bare] : bare;
     },
     decode(ids) {
@@ -60,8 +60,13 @@ function openHub(json: unknown, config: object): HubTokenizer {
   if (typeof json !== "object" || json === null) throw invalid("is not an object");
   const Hub: unknown = hubConstructor;
   if (!isHubConstructor(Hub)) throw invalid("has no reader: @huggingface/tokenizers is missing");
+  return guarded(() => new Hub(json, config));
+}
+
+/** The package's answer. What it throws, it throws for a damaged file: it takes any text. */
+function guarded<T>(work: () => T): T {
   try {
-    return new Hub(json, config);
+    return work();
   } catch (cause) {
     throw invalid("is not a tokenizer", cause);
   }
@@ -112,5 +117,9 @@ function field(value: unknown, key: string): unknown {
 }
 
 function invalid(fact: string, cause?: unknown): LfmcError {
-  return new LfmcError("artefact/invalid", fact, { subject: "tokenizer.json", hint: "Use the model's own tokenizer.json, unaltered.", cause });
+  return new LfmcError("artefact/invalid", fact, {
+    subject: "tokenizer.json",
+    hint: "Use the model's own tokenizer.json, unaltered.",
+    cause,
+  });
 }

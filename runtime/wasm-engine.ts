@@ -33,7 +33,11 @@ export async function compileModule(subject: string, bytes: Uint8Array): Promise
 /** Instantiates `module` on `memory`; throws `artefact/mismatch` where it is not a module of this contract. */
 export async function instantiate(subject: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<Engine> {
   const refused = (fact: string, cause?: unknown): LfmcError =>
-    new LfmcError("artefact/mismatch", fact, { subject, hint: "The file was altered or belongs to another artefact; copy or compile it again.", cause });
+    new LfmcError("artefact/mismatch", fact, {
+      subject,
+      hint: "The file was altered or belongs to another artefact; copy or compile it again.",
+      cause,
+    });
   const imports = WebAssembly.Module.imports(module).map((each) => `${each.module}.${each.name}`);
   if (imports.join() !== "env.memory") throw refused(`imports ${imports.join(", ") || "nothing"}, not env.memory`);
   const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) => {

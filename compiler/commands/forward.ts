@@ -2,13 +2,12 @@
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { Command } from "commander";
 import { LfmcError } from "../errors.ts";
-import { createInterpreter } from "../graph/interpret.ts";
 import { importModel } from "../import/model.ts";
-import { readConstant } from "../import/read-constant.ts";
 import { preparedGraph } from "../pipeline.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact, openArtefact } from "./open-artefact.ts";
-import { encodeSafetensors } from "./encode-safetensors.ts";
+import { artefactLogits, interpretedLogits, type LogitSource } from "../evaluate/logit-source.ts";
+import { encodeSafetensors, type FloatTensor } from "./encode-safetensors.ts";
 import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
 import { warn } from "./report.ts";
 
@@ -36,10 +35,8 @@ export function forwardCommand(): Command {
 
 async function forward(path: string, flags: Flags): Promise<void> {
   const tokens = await readTokens(flags.tokens);
-  const { logits, vocabulary } = (await isArtefact(path))
-    ? await runArtefact(path, tokens, flags)
-    : await interpretModel(path, tokens, flags);
-  const file = encodeSafetensors([{ name: "logits", shape: [tokens.length, vocabulary], values: logits }]);
+  const run = (await isArtefact(path)) ? runArtefact : interpretModel;
+  const file = await run(path, flags, (source) => encodeSafetensors([logitsTensor(source, tokens)]));
   await writeWhole(flags.output, file);
 }
 
@@ -70,57 +67,52 @@ async function readTokens(file: string): Promise<readonly number[]> {
   throw new LfmcError("run/input", "is not a list of token ids", { subject: file, hint });
 }
 
-interface Logits {
-  readonly logits: Float32Array;
-  readonly vocabulary: number;
-}
-
-async function runArtefact(path: string, tokens: readonly number[], { chunk, threads, variant, ...flags }: Flags): Promise<Logits> {
+/** Gives `use` the artefact's logits; the model lives until it is done. */
+async function runArtefact<Result>(
+  path: string,
+  { chunk, threads, variant, ...flags }: Flags,
+  use: (source: LogitSource) => Result,
+): Promise<Result> {
   if (flags.randomWeights !== undefined || Object.keys(numericOptions(flags)).length > 0) {
     warn(["--quant, --tensor-type, --activations, --kv and --random-weights are for models: an artefact has its own, which apply"]);
   }
   const model = await openArtefact(path, { ...(variant === undefined ? {} : { variant }), ...(threads === undefined ? {} : { threads }) });
   try {
-    const { prefillChunk, logitRows, context } = model.manifest.limits;
-    if (tokens.length > context) {
-      throw new LfmcError("run/context", `has ${tokens.length} tokens; the artefact was compiled for ${context} positions`, {
-        subject: "--tokens",
-        hint: "compile with a larger --context",
-      });
-    }
-    // A call has room for so many rows, and for logits of so many.
-    const rowsPerCall = Math.min(chunk ?? prefillChunk, prefillChunk, logitRows);
-    const vocabulary = model.manifest.model.vocabSize;
-    const logits = new Float32Array(tokens.length * vocabulary);
-    for (let start = 0; start < tokens.length; start += rowsPerCall) {
-      const rows = tokens.slice(start, start + rowsPerCall).map((token, i) => ({ token, slot: 0, position: start + i, wantsLogits: true }));
-      model.forward(rows).forEach((row, i) => {
-        logits.set(row, (start + i) * vocabulary);
-      });
-    }
-    return { logits, vocabulary };
+    return use(artefactLogits(model, chunk));
   } finally {
     await model.dispose();
   }
 }
 
-async function interpretModel(path: string, tokens: readonly number[], { chunk, randomWeights, ...numerics }: Flags): Promise<Logits> {
+/** The same of a model, by the interpreter under the numeric contract. */
+async function interpretModel<Result>(
+  path: string,
+  { chunk, randomWeights, ...numerics }: Flags,
+  use: (source: LogitSource) => Result,
+): Promise<Result> {
   const model = await importModel(path, randomWeights === undefined ? {} : { randomWeights });
   try {
     const { graph, warnings } = preparedGraph(model, numericOptions(numerics));
     warn([...model.warnings, ...warnings]);
-    const interpreter = await createInterpreter(graph, (constant) => readConstant(model.store, constant), "contract");
-    const vocabulary = model.config.vocabSize;
-    const logits = new Float32Array(tokens.length * vocabulary);
-    const rowsPerCall = chunk ?? tokens.length;
-    for (let start = 0; start < tokens.length; start += rowsPerCall) {
-      const rows = tokens.slice(start, start + rowsPerCall).map((token, i) => ({ token, slot: 0, position: start + i, wantsLogits: true }));
-      interpreter.forward(rows).logits.forEach((row, i) => {
-        logits.set(row, (start + i) * vocabulary);
-      });
-    }
-    return { logits, vocabulary };
+    return use(await interpretedLogits({ ...model, graph }, "contract", chunk));
   } finally {
     await model.store.close();
   }
+}
+
+/** The logits after each token as one tensor. Throws run/context where the tokens do not fit. */
+function logitsTensor({ vocabulary, context, logits }: LogitSource, tokens: readonly number[]): FloatTensor {
+  if (tokens.length > context) {
+    throw new LfmcError("run/context", `has ${tokens.length} tokens; there is room for ${context} positions`, {
+      subject: "--tokens",
+      hint: "give fewer tokens, or compile with a larger --context",
+    });
+  }
+  const values = new Float32Array(tokens.length * vocabulary);
+  let at = 0;
+  for (const row of logits(tokens)) {
+    values.set(row, at);
+    at += vocabulary;
+  }
+  return { name: "logits", shape: [tokens.length, vocabulary], values };
 }

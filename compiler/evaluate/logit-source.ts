@@ -2,9 +2,10 @@
  * Where logits come from: an artefact that the runtime has loaded, or a model as it was imported, run by the graph interpreter in plain
  * f32. Both are read a few rows a call, so that the logits of a whole window need not be held.
  */
+import type { ArithmeticMode } from "../graph/arithmetic/arithmetic.ts";
 import { createInterpreter } from "../graph/interpret.ts";
 import type { Row } from "../graph/types.ts";
-import { importModel } from "../import/model.ts";
+import { importModel, type ImportedModel } from "../import/model.ts";
 import { readConstant } from "../import/read-constant.ts";
 import type { Model } from "../../runtime/model.ts";
 
@@ -13,30 +14,38 @@ export interface LogitSource {
   /** Positions that a window can have. */
   readonly context: number;
   /** Reads `tokens` from an empty session on and yields the logits after each one: [vocabulary], valid until the next is asked for. */
-  logits(tokens: readonly number[]): Generator<Float32Array, void, void>;
+  readonly logits: (tokens: readonly number[]) => Generator<Float32Array, void, void>;
 }
 
-/** Rows of one call of the interpreter. */
 const interpretedRows = 64;
 const slot = 0;
 
-/** The logits of an artefact, whose first slot must be free. */
-export function artefactLogits(model: Model): LogitSource {
+/** The logits of an artefact, whose first slot must be free; `chunk` rows a call, where it has room for them. */
+export function artefactLogits(model: Model, chunk = Infinity): LogitSource {
   const { context, prefillChunk, logitRows } = model.manifest.limits;
-  const perCall = Math.min(prefillChunk, logitRows);
+  const perCall = Math.min(chunk, prefillChunk, logitRows);
   const forward = (rows: readonly Row[]) => model.forward(rows);
   return { vocabulary: model.manifest.model.vocabSize, context, logits: (tokens) => inCalls(tokens, perCall, forward) };
 }
 
+/** The logits of a graph, run by the interpreter, `chunk` rows a call. Throws what reading the weights does. */
+export async function interpretedLogits(
+  { graph, store, config }: Pick<ImportedModel, "graph" | "store" | "config">,
+  mode: ArithmeticMode,
+  chunk = interpretedRows,
+): Promise<LogitSource> {
+  const interpreter = await createInterpreter(graph, (constant) => readConstant(store, constant), mode);
+  const forward = (rows: readonly Row[]) => interpreter.forward(rows).logits;
+  return { vocabulary: config.vocabSize, context: config.maxPositions, logits: (tokens) => inCalls(tokens, chunk, forward) };
+}
+
 /** The f32 reference: a model's graph without any pass, in reference arithmetic. Throws what importModel does. */
 export async function referenceLogits(path: string): Promise<LogitSource> {
-  const { graph, store, config } = await importModel(path);
+  const model = await importModel(path);
   try {
-    const interpreter = await createInterpreter(graph, (constant) => readConstant(store, constant), "reference");
-    const forward = (rows: readonly Row[]) => interpreter.forward(rows).logits;
-    return { vocabulary: config.vocabSize, context: config.maxPositions, logits: (tokens) => inCalls(tokens, interpretedRows, forward) };
+    return await interpretedLogits(model, "reference");
   } finally {
-    await store.close();
+    await model.store.close();
   }
 }
 

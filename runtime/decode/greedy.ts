@@ -5,7 +5,8 @@ import type { Decoder } from "./decoder.ts";
 export const greedy: Decoder = (timeline, sample, { chunk }) => {
   let [logits] = timeline.step(chunk, "last");
   while (!logits && timeline.pending > 0) [logits] = timeline.step(chunk, "last");
-  if (!logits) throw new LfmcError("run/input", "has no token to continue from", { subject: "session", hint: "Begin with at least one token." });
+  if (!logits)
+    throw new LfmcError("run/input", "has no token to continue from", { subject: "session", hint: "Begin with at least one token." });
   const token = sample(logits, timeline.tokens);
   timeline.append([token]);
   return [token];

@@ -66,6 +66,12 @@ const areas: readonly Area[] = [
     types: ["targets/target.ts", "runtime/"],
     builtins: "static",
   },
+  {
+    prefix: "compiler/evaluate/",
+    files: ["compiler/evaluate/", "compiler/import/", "compiler/graph/", ...foundations],
+    types: ["runtime/"],
+    builtins: "none",
+  },
   { prefix: "compiler/bench/", files: ["compiler/", "runtime/"], types: ["targets/target.ts"], builtins: "static" },
   {
     prefix: "targets/target.ts",

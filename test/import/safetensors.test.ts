@@ -233,7 +233,7 @@ describe("shards", () => {
 
   test.each<[string, JsonObject | string, Readonly<Record<string, Uint8Array>>, string]>([
     ["a missing shard", { weight_map: map }, { [map.a]: shardOne }, "is missing"],
-    ["a tensor not in its shard", { weight_map: { ...map, b: map.a } }, { [map.a]: shardOne }, "does not hold b"],
+    ["a tensor not in its shard", { weight_map: { ...map, b: map.a } }, { [map.a]: shardOne }, 'does not hold "b"'],
     ["a path upwards", { weight_map: { a: "../model.safetensors" } }, {}, "../model.safetensors"],
     ["an absolute path", { weight_map: { a: "/tmp/model.safetensors" } }, {}, "/tmp/model.safetensors"],
     ["a folder", { weight_map: { a: "sub\\model.safetensors" } }, {}, "sub"],

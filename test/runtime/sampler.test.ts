@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { exp } from "../../runtime/exp.ts";
+import { uniform } from "../../runtime/random.ts";
 import { type SamplingSettings, argmax, createSampler } from "../../runtime/sampler.ts";
 import { refusal } from "./support.ts";
 
@@ -101,6 +103,52 @@ test("top-k agrees with sorting everything, ties and signed zeros included", () 
       const all = createSampler({ ...off, seed, topK: logits.length });
       expect(createSampler({ ...off, seed, topK })(logits, [1])).toBe(all(masked, [1]));
     }),
+  );
+});
+
+/** The order of Hugging Face's generate, one step after the other over a whole row of scores, in binary32. */
+function slowSample(logits: readonly number[], tokens: readonly number[], settings: SamplingSettings): number {
+  const f = Math.fround;
+  const { temperature, topK, topP, minP, repetitionPenalty, seed } = settings;
+  const scores = logits.map((logit, id) => {
+    if (repetitionPenalty === 1 || !tokens.includes(id)) return f(logit);
+    return f(logit > 0 ? f(logit) / f(repetitionPenalty) : f(logit) * f(repetitionPenalty));
+  });
+  const highest = Math.max(...scores);
+  if (f(temperature) === 0) return scores.indexOf(highest);
+  const weights = scores.map((score) => exp(f(f(score - highest) / f(temperature))));
+  const total = (ids: readonly number[]): number => ids.reduce((sum, id) => f(sum + (weights[id] ?? 0)), 0);
+  const ranked = [...scores.keys()].sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
+  let kept = topK === 0 ? ranked : ranked.slice(0, topK);
+  if (topP < 1) {
+    const enough = f(f(topP) * total(kept));
+    // A candidate stays where those before it do not make up the share.
+    kept = kept.filter((_, rank) => rank === 0 || total(kept.slice(0, rank)) < enough);
+  }
+  kept = kept.filter((id) => (weights[id] ?? 0) >= f(minP));
+  if (topK === 0 && topP === 1) kept = kept.toSorted((a, b) => a - b);
+  const target = f(uniform(seed, tokens.length) * total(kept));
+  const drawn = kept.find((_, i) => total(kept.slice(0, i + 1)) > target);
+  return drawn ?? kept.findLast((id) => (weights[id] ?? 0) > 0) ?? 0;
+}
+
+test("any settings together agree with the slow reference", () => {
+  const logit = fc.oneof(fc.float({ noNaN: true, min: -20, max: 20 }), fc.constantFrom(-3, 0, 1, 1, 2));
+  const settings = fc.record({
+    temperature: fc.constantFrom(0, 0.1, 0.3, 1, 1.7, 50),
+    topK: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 45 })),
+    topP: fc.oneof(fc.constant(1), fc.double({ min: 0, max: 1, noNaN: true })),
+    minP: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1, noNaN: true })),
+    repetitionPenalty: fc.constantFrom(1, 1.05, 2, 0.8),
+    seed: fc.nat(),
+  });
+  const history = fc.array(fc.nat(39), { maxLength: 12 });
+  fc.assert(
+    fc.property(fc.array(logit, { minLength: 1, maxLength: 40 }), history, settings, (logits, tokens, chosen) => {
+      const past = tokens.filter((token) => token < logits.length);
+      expect(createSampler(chosen)(Float32Array.from(logits), past)).toBe(slowSample(logits, past, chosen));
+    }),
+    { numRuns: 3000 },
   );
 });
 

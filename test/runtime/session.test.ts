@@ -85,6 +85,21 @@ describe("generate", () => {
     expect(other.tokens).not.toEqual(sampled.tokens);
   });
 
+  test("what a call leaves out of the settings is the model's own default", async () => {
+    const sampling = { temperature: 0.8, topK: 7, topP: 0.9, minP: 0.02, repetitionPenalty: 1.3 };
+    const sampled = await tokensOf(fakeModel({ sampling }).model.createSession(), prompt, { maxTokens: 12, seed: 5 });
+    expect(await tokensOf(fakeModel().model.createSession(), prompt, { ...sampling, maxTokens: 12, seed: 5 })).toEqual(sampled);
+    for (const [key, value] of Object.entries({ temperature: 3, topK: 1, topP: 0.1, minP: 1, repetitionPenalty: 50 })) {
+      const other = await tokensOf(fakeModel({ sampling }).model.createSession(), prompt, { maxTokens: 12, seed: 5, [key]: value });
+      expect(other, key).not.toEqual(sampled);
+    }
+  });
+
+  test("the repetition penalty is on the prompt's tokens and on generated ones", async () => {
+    const tokens = await tokensOf(fakeModel().model.createSession(), prompt, { maxTokens: 12, repetitionPenalty: 1e6 });
+    expect(new Set([...prompt, ...tokens]).size).toBe(new Set(prompt).size + 12);
+  });
+
   test("the caller may choose tokens", async () => {
     const tokens = await tokensOf(fakeModel().model.createSession(), prompt, { maxTokens: 3, sample: (_, past) => past.length });
     expect(tokens).toEqual([8, 9, 10]);
@@ -285,6 +300,53 @@ test("logits of every token, in any chunks, each its own array", async () => {
   for (const chunk of [2, 3, 64]) expect(await collect(chunk)).toEqual(single);
 });
 
+describe("several sessions in shared calls", () => {
+  test("each gets the logits that it would get alone, in as few calls as the rows take", async () => {
+    const { model, calls } = fakeModel();
+    const sessions = [model.createSession(), model.createSession(), model.createSession()];
+    const turns = [[1, 2, 3, 4, 5, 6, 7], [8], [9, 10]].map((tokens, i) => ({ session: sessions[i] ?? model.createSession(), tokens }));
+    const logits = await model.evaluate(turns);
+    expect(calls.map(({ rows }) => rows)).toEqual([5, 5]);
+    for (const [i, { tokens }] of turns.entries()) {
+      const alone = await fresh(tokens.slice(0, -1));
+      for await (const expected of alone.logits(tokens.slice(-1))) expect(logits[i]).toEqual(expected);
+    }
+    expect(sessions.map(({ position }) => position)).toEqual([7, 1, 2]);
+    expect(await model.evaluate([])).toEqual([]);
+    expect((await model.evaluate(turns.map(({ session }) => ({ session, tokens: [] })))).map(({ length }) => length)).toEqual([0, 0, 0]);
+  });
+
+  test("no more of them than may have logits end in one call", async () => {
+    const { model, calls } = fakeModel({ logitRows: 1 });
+    await model.evaluate([2, 3, 4].map((token) => ({ session: model.createSession(), tokens: [1, token] })));
+    expect(calls).toEqual([
+      { rows: 2, logits: 1 },
+      { rows: 2, logits: 1 },
+      { rows: 2, logits: 1 },
+    ]);
+  });
+
+  test("refusals leave every session as it was; an abort is heard between calls", async () => {
+    const { model } = fakeModel();
+    const [a, b] = [model.createSession(), model.createSession()];
+    const stranger = fakeModel().model.createSession();
+    for (const [turns, code] of [
+      [[a, a], "run/input"],
+      [[a, stranger], "run/input"],
+    ] as const)
+      expect((await refusal(() => model.evaluate(turns.map((session) => ({ session, tokens: [1] }))))).code).toBe(code);
+    const tooLong = { session: b, tokens: Array.from({ length: 25 }, () => 1) };
+    expect((await refusal(() => model.evaluate([{ session: a, tokens: [1] }, tooLong]))).code).toBe("run/context");
+    expect([a.position, b.position]).toEqual([0, 0]);
+    const aborted = model.evaluate([{ session: a, tokens: prompt }], { signal: AbortSignal.abort() });
+    expect((await refusal(() => aborted)).code).toBe("run/aborted");
+    expect((await refusal(() => aborted)).code).toBe("run/aborted");
+    expect(await fingerprint(a)).toEqual(await fingerprint(await fresh(prompt)));
+    b.release();
+    expect((await refusal(() => model.evaluate([{ session: b, tokens: [1] }]))).code).toBe("run/disposed");
+  });
+});
+
 describe("rewind", () => {
   test("within the rings it is exact; the last reachable position too", async () => {
     for (const back of [1, 2, 3, 4]) {
@@ -300,11 +362,12 @@ describe("rewind", () => {
       const { model, calls } = fakeModel();
       const session = model.createSession();
       await session.prefill(long);
-      const before = calls.length;
       session.rewind(length);
       expect(session.tokens).toEqual(long.slice(0, length));
+      expect(await fingerprint(model.restore(session.save()))).toEqual(await fingerprint(await fresh(long.slice(0, length))));
+      const restored = calls.length;
       expect(await fingerprint(session)).toEqual(await fingerprint(await fresh(long.slice(0, length))));
-      const again = calls.slice(before).reduce((rows, call) => rows + call.rows, 0) - 1;
+      const again = calls.slice(restored).reduce((rows, call) => rows + call.rows, 0) - 1;
       // The rings reach back 4 positions, checkpoints are 6 apart.
       expect(again).toBe(length >= 18 ? 0 : length % 6);
     }

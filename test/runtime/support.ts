@@ -25,15 +25,18 @@ export function demoTokenizer(): Tokenizer {
   return createTokenizer(readDemoJson("tokenizer.json"), readDemoJson("tokenizer_config.json"), 1);
 }
 
+const greedySampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
+
 export interface FakeShape extends Partial<Limits> {
   readonly vocabSize?: number;
   readonly eos?: readonly number[];
   readonly hash?: string;
+  readonly sampling?: Manifest["sampling"];
 }
 
 /** A manifest whose regions lie one after the other in one or more pages. */
 export function fakeManifest(shape: FakeShape = {}): Manifest {
-  const { vocabSize = 32, eos = [], hash = "ab".repeat(32), ...given } = shape;
+  const { vocabSize = 32, eos = [], hash = "ab".repeat(32), sampling = greedySampling, ...given } = shape;
   const limits: Limits = { context: 24, prefillChunk: 5, logitRows: 3, sessions: 3, rewind: 4, ...given };
   const ring = { offset: 4 * limits.context, rows: limits.rewind + reads, rowBytes: 4, reads };
   const checkpoints = {
@@ -70,7 +73,7 @@ export function fakeManifest(shape: FakeShape = {}): Manifest {
     weights: [{ path: "weights/weights-0.bin", bytes: 64, sha256: "0".repeat(64) }],
     tensors: [],
     quantization: { weights: "q4_0", activations: "q8", kv: "f32" },
-    sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 },
+    sampling,
     tokens: { bos: 1, eos, pad: 0 },
     files: { tokenizer: null, tokenizerConfig: null, chatTemplate: null },
   });
