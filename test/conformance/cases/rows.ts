@@ -141,7 +141,7 @@ export function embeddingCases(): readonly Case[] {
       // Runs of eight columns may write past the row's end, into its padding.
       const stride = roundUp(columns, 16);
       const kernel = embedding({ layout, stride });
-      const last: readonly Row[] = [tokens - 1, 0, tokens >> 1].map((token) => ({ token, slot: 1, position: 5 }));
+      const last: readonly Row[] = [tokens - 1, 0, tokens >> 1, Math.max(0, tokens - 4)].map((token) => ({ token, slot: 1, position: 5 }));
       return [last, []].map((rows): Case => ({
         kernel,
         label: `${tokens} tokens, ${rows.length} rows`,
