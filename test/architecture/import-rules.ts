@@ -61,8 +61,8 @@ const areas: readonly Area[] = [
   { prefix: "compiler/options.ts", files: anything, builtins: "static" },
   {
     prefix: "compiler/artefact/",
-    // The manifest's format and version are values that the runtime owns.
-    files: ["compiler/", "runtime/manifest.ts"],
+    // The runtime owns the manifest's format, version and checksum, and the way in which a tokenizer is opened.
+    files: ["compiler/", "runtime/manifest.ts", "runtime/manifest-parse.ts", "runtime/tokenizer.ts"],
     types: ["targets/target.ts", "runtime/"],
     builtins: "static",
   },

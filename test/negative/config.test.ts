@@ -82,7 +82,7 @@ describe("config.json", () => {
     expect(process.memoryUsage.rss() - before).toBeLessThan(300e6);
   });
 
-  test("a hundred thousand unknown keys are a few lines of warnings, with nothing in them that a terminal obeys", async () => {
+  test("a hundred thousand unknown keys are a few lines of warnings, with nothing in them that a terminal obeys", () => {
     const extra = Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`\u001b[31mkey\u0007${i}`, i]));
     const { warnings } = parseConfig({ ...config, ...extra }, "config.json");
     expect(warnings.length).toBeLessThan(12);

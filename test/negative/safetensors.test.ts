@@ -173,10 +173,10 @@ describe("names reach no file of an artefact but as data", () => {
   ];
 
   test("tensors that nothing uses", async () => {
-    const scalars = nasty.map((name, i) => [
-      name,
-      { dtype: "F32", shape: [1], data_offsets: [data.length + 4 * i, data.length + 4 * i + 4] },
-    ]);
+    const scalars = nasty.map((name, i): [string, Tensor] => {
+      const begin = data.length + 4 * i;
+      return [name, { dtype: "F32", shape: [1], data_offsets: [begin, begin + 4] }];
+    });
     const model = await writeFiles(join(folder, "named"), {
       "config.json": configText,
       "model.safetensors": file(Object.fromEntries(scalars), Buffer.concat([data, Buffer.alloc(4 * nasty.length)])),
