@@ -30,6 +30,8 @@ export type { CompileOptions, EmitStage } from "./options.ts";
 export type { Manifest } from "../runtime/manifest.ts";
 
 export interface CompileResult {
+  /** Bytes of the artefact's one memory, in whole pages. */
+  readonly memoryBytes: number;
   /** The plan of each variant; of a dry run too. */
   readonly programs: readonly VariantProgram[];
   readonly warnings: readonly string[];
@@ -48,10 +50,10 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
     const draft = draftPrograms(model, target, options);
     const warnings = [...model.warnings, ...draft.warnings];
     const { output, dryRun } = options;
-    if (dryRun || output === undefined) return { programs: draft.programs, warnings, artefact: null };
+    if (dryRun || output === undefined) return { programs: draft.programs, memoryBytes: draft.memoryBytes, warnings, artefact: null };
     await checkTokenizer(model);
     const { programs, manifest } = await writeAside(output, (folder) => writeArtefact(folder, model, draft, target, options));
-    return { programs, warnings, artefact: { folder: output, manifest } };
+    return { programs, memoryBytes: manifest.memory.bytes, warnings, artefact: { folder: output, manifest } };
   } finally {
     await model.store.close();
   }

@@ -53,6 +53,7 @@ export interface CompileOptions extends NumericOptions {
 
 const defaultContext = 4096;
 const defaultChunk = 64;
+const largestChunk = 4096;
 /** Positions that a session can take back at no cost. */
 const defaultRewind = 64;
 /** Room for logits: a call asks for few of them, and a large vocabulary times a whole chunk would be the largest buffer of all. */
@@ -84,7 +85,7 @@ export function checkOptions({ output, dryRun, name, maxMemory, shardSize }: Com
 /** The limits of a program: what the caller asked for, else the defaults. Throws usage/flag. */
 export function limitsOf(options: CompileOptions, model: { readonly maxPositions: number; readonly vocabSize: number }): Limits {
   const context = wholeNumber("--context", options.context ?? Math.min(model.maxPositions, defaultContext), model.maxPositions);
-  const prefillChunk = wholeNumber("--prefill-chunk", options.prefillChunk ?? Math.min(defaultChunk, context), context);
+  const prefillChunk = Math.min(wholeNumber("--prefill-chunk", options.prefillChunk ?? defaultChunk, largestChunk), context);
   const sessions = wholeNumber("--sessions", options.sessions ?? 1, 65536);
   const rowBytes = 4 * roundUp(model.vocabSize, panelRows);
   const logitRows = Math.max(1, Math.min(prefillChunk, Math.floor(logitBytes / rowBytes)));

@@ -19,6 +19,8 @@ export interface Draft extends PreparedGraph {
   readonly constants: readonly PackedConstant[];
   /** Sizes assume that all scales fit f16, as they do but for wild checkpoints. */
   readonly programs: readonly VariantProgram[];
+  /** Bytes of the one memory of all variants, in whole pages. */
+  readonly memoryBytes: number;
 }
 
 /** The program of one variant of a target; variants differ in their kernels' tiles and in scratch memory, nowhere else. */
@@ -33,8 +35,8 @@ export function draftPrograms(model: ImportedModel, target: Target, options: Com
   const limits = limitsOf(options, model.config);
   const constants = packedConstants(graph, limits.context);
   const programs = planPrograms({ graph, limits, target, ...expectedPlaces(constants) });
-  memoryPages(programs, target, options.maxMemory);
-  return { ...prepared, limits, constants, programs };
+  const pages = memoryPages(programs, target, options.maxMemory);
+  return { ...prepared, limits, constants, programs, memoryBytes: pages * target.memory.page };
 }
 
 /** A graph after all passes, and the numerics that it was given. */

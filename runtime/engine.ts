@@ -24,7 +24,8 @@ export interface Row {
 /** Calls the engine with rows that the manifest's limits allow. */
 export class RowRunner {
   readonly #manifest: Manifest;
-  readonly #engine: Engine;
+  /** null once closed: a session that outlives its model must not run on. */
+  #engine: Engine | null;
   readonly #rows: DataView;
 
   /** Throws `artefact/mismatch` where the engine's memory is not the one that the manifest describes. */
@@ -54,16 +55,27 @@ export class RowRunner {
       this.#rows.setInt32(at + 8, row.position, true);
       this.#rows.setInt32(at + 12, row.wantsLogits ? 1 : 0, true);
     });
-    this.#engine.forward(rows.length, logitCount);
+    const engine = this.#open();
+    engine.forward(rows.length, logitCount);
     const { offset, strideBytes } = this.#manifest.memory.logits;
     const { vocabSize } = this.#manifest.model;
-    return Array.from({ length: logitCount }, (_, r) => new Float32Array(this.#engine.memory.buffer, offset + r * strideBytes, vocabSize));
+    return Array.from({ length: logitCount }, (_, r) => new Float32Array(engine.memory.buffer, offset + r * strideBytes, vocabSize));
   }
 
   /** The state block of a slot: its KV cache and convolution rings. */
   slotBytes(slot: number): Uint8Array {
     const { offset, slotBytes } = this.#manifest.memory.state;
-    return new Uint8Array(this.#engine.memory.buffer, offset + slot * slotBytes, slotBytes);
+    return new Uint8Array(this.#open().memory.buffer, offset + slot * slotBytes, slotBytes);
+  }
+
+  /** Lets go of the engine; every later call throws `run/disposed`. */
+  close(): void {
+    this.#engine = null;
+  }
+
+  #open(): Engine {
+    if (this.#engine) return this.#engine;
+    throw new LfmcError("run/disposed", "has been disposed of", { subject: "model", hint: "Load it again." });
   }
 
   /** Returns how many rows want logits. */

@@ -45,13 +45,13 @@ export function selectVariant(variants: readonly Variant[], features: ReadonlySe
   if (candidates.length === 0) {
     throw refused(
       `no variant runs ${threads > 1 ? "several threads" : "a single thread"}`,
-      `The artefact has ${variants.map(({ name }) => name).join(", ")}.`,
+      `Leave threads at 1: the artefact has ${variants.map(({ name }) => name).join(", ")}.`,
     );
   }
   const [best] = candidates.filter((variant) => missing(variant).length === 0).toSorted((a, b) => b.features.length - a.features.length);
   if (best) return best;
   const lacking = [...new Set(candidates.flatMap(missing))].join(", ");
-  throw refused(`this engine lacks ${lacking}, which every variant needs`, "Use a newer engine, or compile with fewer --features.");
+  throw refused(`this engine lacks ${lacking}, which every variant needs`, "Use a newer engine.");
 }
 
 function bytesOfHex(hex: string): Uint8Array<ArrayBuffer> {

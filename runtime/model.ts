@@ -79,6 +79,7 @@ export function createModel(parts: ModelParts): Model {
     evaluate: (turns, { signal } = {}) => Session.evaluate(host, turns, signal),
     forward: (rows) => alive().forward(rows),
     dispose() {
+      runner?.close();
       runner = null;
       return Promise.resolve();
     },

@@ -43,13 +43,13 @@ export function compileCommand(): Command {
 }
 
 /** What `--json` prints. */
-function summary({ programs, artefact, warnings }: CompileResult): unknown {
+function summary({ programs, memoryBytes, artefact, warnings }: CompileResult): unknown {
   const { program } = required(programs[0], "variant");
   const { placements, ...memory } = program.memory;
   return {
     name: artefact?.manifest.name ?? program.name,
     output: artefact?.folder ?? null,
-    memory: artefact?.manifest.memory ?? memory,
+    memory: artefact?.manifest.memory ?? { ...memory, bytes: memoryBytes },
     limits: program.limits,
     values: placements.length,
     variants: artefact?.manifest.variants ?? [],
@@ -58,9 +58,10 @@ function summary({ programs, artefact, warnings }: CompileResult): unknown {
   };
 }
 
-function describe({ programs, artefact }: CompileResult): string {
-  const memory = printMemory(required(programs[0], "variant").program.memory);
-  if (!artefact) return memory;
+function describe({ programs, memoryBytes, artefact }: CompileResult): string {
+  const { program } = required(programs[0], "variant");
+  const memory = printMemory({ ...program.memory, bytes: memoryBytes });
+  if (!artefact) return `plan of ${program.name} for ${program.limits.context} positions; nothing was written\n\n${memory}`;
   const { manifest, folder } = artefact;
   const modules = manifest.variants.map(({ module, bytes }) => `${module}: ${bytes} bytes`);
   return [

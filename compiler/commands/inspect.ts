@@ -92,7 +92,7 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
   };
   // What has no kernels yet has a graph all the same.
   if (flags.graph && !flags.kernels && !flags.plan && !flags.wat && !flags.json) return printGraph(preparedGraph(model, options).graph);
-  const { graph, programs } = draftPrograms(model, target, options);
+  const { graph, programs, memoryBytes } = draftPrograms(model, target, options);
   const { variant, program } = required(programs[0], "variant");
   if (flags.json)
     return JSON.stringify({ config: model.config, memory: program.memory, limits: program.limits, steps: program.steps.length }, null, 2);
@@ -102,5 +102,5 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
     ...(flags.plan ? [printPlan(program)] : []),
     ...(flags.wat ? [target.emit(program, variant, { pages: memoryPages(programs, target, undefined), text: true }).text] : []),
   ];
-  return texts.length > 0 ? texts.join("\n") : printMemory(program.memory);
+  return texts.length > 0 ? texts.join("\n") : printMemory({ ...program.memory, bytes: memoryBytes });
 }
