@@ -69,7 +69,7 @@ export function numericsOf({ quant = "q4_0", tensorTypes = [], activations = "q8
 
 /** Refuses options that cannot be met, before anything is read. Throws usage/flag. */
 export function checkOptions({ output, dryRun, name, maxMemory, shardSize }: CompileOptions): void {
-  if (output === undefined && !dryRun) {
+  if ((output === undefined && !dryRun) || output === "") {
     throw new LfmcError("usage/flag", "is missing", { subject: "-o", hint: "name the artefact's folder, or pass --dry-run" });
   }
   if (name !== undefined && !/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(name)) {

@@ -1,7 +1,9 @@
 /**
  * Writes an artefact aside and moves it into place when it is whole: a compile that fails leaves nothing, and never half of a folder.
  */
+import { rmSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { constants } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { LfmcError } from "../errors.ts";
 
@@ -15,6 +17,12 @@ export async function writeAside<Result>(output: string, write: (folder: string)
   const aside = join(dirname(target), `.${basename(target)}.${process.pid}.partial`);
   await rm(aside, { recursive: true, force: true });
   await mkdir(aside);
+  // An interrupted compile must not leave its half of an artefact either.
+  const interrupted = (signal: NodeJS.Signals): void => {
+    rmSync(aside, { recursive: true, force: true });
+    process.exit(128 + constants.signals[signal]);
+  };
+  for (const signal of interrupts) process.once(signal, interrupted);
   try {
     const result = await write(aside);
     await rm(target, { recursive: true, force: true });
@@ -23,8 +31,12 @@ export async function writeAside<Result>(output: string, write: (folder: string)
   } catch (error) {
     await rm(aside, { recursive: true, force: true });
     throw error;
+  } finally {
+    for (const signal of interrupts) process.off(signal, interrupted);
   }
 }
+
+const interrupts = ["SIGINT", "SIGTERM"] as const;
 
 /** Only an empty folder or an earlier artefact may be replaced: a slip in `-o` must not cost a user's files. */
 async function checkReplaceable(target: string): Promise<void> {

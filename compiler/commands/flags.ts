@@ -10,12 +10,12 @@ export function wholeNumber(least = 0): (text: string) => number {
   };
 }
 
-/** A decimal number of at least `least`. */
-export function decimal(least: number): (text: string) => number {
+/** A decimal number from `least` to `most`. */
+export function decimal(least: number, most = Number.MAX_VALUE): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() !== "" && Number.isFinite(value) && value >= least) return value;
-    throw new InvalidArgumentError(`expected a number of at least ${least}.`);
+    if (text.trim() !== "" && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`expected a number ${most === Number.MAX_VALUE ? `of at least ${least}` : `from ${least} to ${most}`}.`);
   };
 }
 

@@ -36,6 +36,8 @@ export async function openArtefact(folder: string, { variant, threads }: OpenOpt
   }
   const model = await load({
     base: pathToFileURL(`${resolve(folder)}/`),
+    // A file that was altered is told from one that was not: a command has the time to hash.
+    verify: true,
     ...(variant === undefined ? {} : { variant }),
     ...(threads === undefined ? {} : { threads }),
     onProgress: ({ phase, loadedBytes, totalBytes }) => {

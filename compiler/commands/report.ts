@@ -12,12 +12,22 @@ export function exitStatus(error: unknown): 1 | 2 {
   return isInputFault(error) && error.code.startsWith("usage/") ? 2 : 1;
 }
 
+/** A refusal of the operating system that nobody foresaw: no right, no room, too long a name. Its message names the path. */
+function isSystemFault(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error && "code" in error;
+}
+
 function tell(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
 /** `error: subject: fact`, the way out below it; a stack only where lfmc itself is at fault. */
 export function report(error: unknown): void {
+  if (isSystemFault(error)) {
+    tell(`${pc.red("error:")} ${error.message} ${pc.dim("[io/unreadable]")}`);
+    tell(`${pc.cyan("hint:")} check that the path exists, may be used, and has room`);
+    return;
+  }
   if (!isInputFault(error)) {
     tell(error instanceof Error ? (error.stack ?? error.message) : String(error));
     tell(pc.red("This is a fault of lfmc itself: please report it with the lines above."));
