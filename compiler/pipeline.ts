@@ -69,8 +69,8 @@ interface PlanInput {
 /** One program for each variant of the target. */
 export function planPrograms({ target, ...input }: PlanInput): readonly VariantProgram[] {
   return target.variants.map((variant) => {
-    const { name, features, atoms, vectorBytes } = variant;
-    return { variant, program: plan({ ...input, target: { name: target.name, variant: name, features, atoms, vectorBytes } }) };
+    const { name, atoms, vectorBytes } = variant;
+    return { variant, program: plan({ ...input, target: { variant: name, atoms, vectorBytes } }) };
   });
 }
 

@@ -20,16 +20,12 @@ export interface Place {
 export interface DotAtom {
   /** Names the kernels that use it. */
   readonly name: string;
-  /** WebAssembly or CPU features that it needs. */
-  readonly features: readonly string[];
   readonly tile: {
     /** Rows of a panel that one accumulator covers; divides 16. */
     readonly n: number;
     /** Elements of k that one step covers; divides 32. */
     readonly k: number;
   };
-  /** Vector registers of the machine, for the cost formula. */
-  readonly registers: number;
   /** Numbers of rows (of activations) that a tile may have, largest useful first. */
   readonly rowsPerTile: readonly number[];
   /** The 8-bit activations of one row for one step: `k` bytes at the place. */

@@ -144,6 +144,9 @@ export class KernelBuilder {
   lt(a: Value, b: Value | number): Value {
     return this.#pair("lt", a, b);
   }
+  eq(a: Value, b: Value | number): Value {
+    return this.#pair("eq", a, b);
+  }
   abs(a: Value): Value {
     return this.op("abs", [a]);
   }
@@ -170,6 +173,22 @@ export class KernelBuilder {
   }
   toFloat(a: Value): Value {
     return this.op("toFloat", [a]);
+  }
+  /** Lanes of twice the width, signed. */
+  widenS(a: Value): Value {
+    return this.op("widenS", [a]);
+  }
+  /** Lanes of twice the width, unsigned. */
+  widenU(a: Value): Value {
+    return this.op("widenU", [a]);
+  }
+  /** Lanes of half the width, saturating as signed. */
+  narrowS(a: Value): Value {
+    return this.op("narrowS", [a]);
+  }
+  /** a[2i] * b[2i] + a[2i+1] * b[2i+1], of i16 lanes. */
+  dotPairs(a: Value, b: Value): Value {
+    return this.op("dotPairs", [a, b]);
   }
   bitcast(a: Value, type: Type): Value {
     return this.op("bitcast", [a], [], type);
@@ -268,10 +287,6 @@ export class KernelBuilder {
 
   if(condition: Value, then: () => void, otherwise: () => void = () => undefined): void {
     this.#emit({ kind: "if", condition, then: this.#nested(then), otherwise: this.#nested(otherwise) });
-  }
-
-  comment(text: string): void {
-    this.#emit({ kind: "comment", text });
   }
 
   /** The finished kernel. */

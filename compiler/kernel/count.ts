@@ -100,8 +100,6 @@ function countStatement(walk: Walk, statement: Statement): Count {
       return countLoop(walk, statement);
     case "if":
       return countCondition(walk, statement);
-    case "comment":
-      return nothing;
   }
 }
 

@@ -108,14 +108,14 @@ function checkedOffset(machine: Machine, pointer: Pointer, position: number, byt
 }
 
 function block(machine: Machine, statements: readonly Statement[]): () => void {
-  const steps = statements.flatMap((statement) => step(machine, statement) ?? []);
+  const steps = statements.map((statement) => step(machine, statement));
   return () => {
     for (const each of steps) each();
   };
 }
 
-/** The closure of one statement; comments have none. */
-function step(machine: Machine, statement: Statement): (() => void) | undefined {
+/** The closure of one statement. */
+function step(machine: Machine, statement: Statement): () => void {
   switch (statement.kind) {
     case "let":
       return letStep(machine, statement);
@@ -131,8 +131,6 @@ function step(machine: Machine, statement: Statement): (() => void) | undefined 
       return forStep(machine, statement);
     case "if":
       return ifStep(machine, statement);
-    case "comment":
-      return undefined;
   }
 }
 

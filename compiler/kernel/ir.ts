@@ -31,6 +31,7 @@ export function bytesOfElement(element: Element): number {
   return elementBytes[element];
 }
 
+/** Bytes of all lanes of a value; 0 for a pointer. */
 export function bytesOfType(type: Type): number {
   return elementBytes[type.element] * type.lanes;
 }
@@ -40,6 +41,7 @@ export function printType(type: Type): string {
   return type.lanes === 1 ? type.element : `${type.element}x${type.lanes}`;
 }
 
+/** Whether element and lanes agree. */
 export function sameType(a: Type, b: Type): boolean {
   return a.element === b.element && a.lanes === b.lanes;
 }
@@ -62,7 +64,7 @@ export interface Parameter {
   readonly value: Value;
   /** For pointers: what the kernel does with the memory behind it. */
   readonly access: "read" | "write" | "read-write" | "scalar";
-  /** What it holds, with its shape: "activations [rows, 1024] i8". Printed in emitted code. */
+  /** What it holds, with its shape: "activations [rows, 1024] i8". Printed by print.ts. */
   readonly note: string;
 }
 
@@ -125,13 +127,7 @@ export interface If {
   readonly otherwise: readonly Statement[];
 }
 
-/** Says in the emitted code what follows. */
-export interface Comment {
-  readonly kind: "comment";
-  readonly text: string;
-}
-
-export type Statement = Let | Store | Declare | Assign | Read | For | If | Comment;
+export type Statement = Let | Store | Declare | Assign | Read | For | If;
 
 /** The values that a statement itself takes; those inside its body are the body's. */
 export function operandsOf(statement: Statement): readonly Value[] {
@@ -149,7 +145,6 @@ export function operandsOf(statement: Statement): readonly Value[] {
     case "if":
       return [statement.condition];
     case "read":
-    case "comment":
       return [];
   }
 }
@@ -157,7 +152,7 @@ export function operandsOf(statement: Statement): readonly Value[] {
 export interface Kernel {
   /** Describes the kernel in full, matching [a-z0-9_]+. */
   readonly name: string;
-  /** One sentence, printed above the emitted function. */
+  /** One sentence, printed by print.ts above the kernel. */
   readonly summary: string;
   readonly parameters: readonly Parameter[];
   readonly body: readonly Statement[];

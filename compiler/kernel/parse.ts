@@ -21,7 +21,7 @@ const place = String.raw`(${value})\[(${value})(?: \+ (${number}))?\]`;
 const patterns = {
   head: /^kernel (\w+)\($/,
   parameter: new RegExp(String.raw`^%(\w+)\.(\d+): (\w+) (read|write|read-write|scalar)(?: // (.*))?$`),
-  comment: /^\/\/ (.*)$/,
+  summary: /^\/\/ (.*)$/,
   result: new RegExp(String.raw`^(${value}): (\w+) = (.*)$`),
   read: new RegExp(`^(${variable})$`),
   memory: new RegExp(String.raw`^(load\w*) ${place}(?: lanes (\d+))?$`),
@@ -38,7 +38,7 @@ const patterns = {
 export function parseKernel(text: string): Kernel {
   const lines = text.split("\n").map((line) => line.trim());
   const source: Source = { lines, next: 0, values: new Map(), variables: new Map() };
-  const [summary = ""] = groups(patterns.comment, advance(source)) ?? fail(source, "expected the summary as a comment");
+  const [summary = ""] = groups(patterns.summary, advance(source)) ?? fail(source, "expected the summary as a comment");
   const [name = ""] = groups(patterns.head, advance(source)) ?? fail(source, "expected kernel NAME(");
   const parameters: Parameter[] = [];
   for (let line = advance(source); line !== ") {"; line = advance(source)) parameters.push(parseParameter(source, line));
@@ -135,8 +135,6 @@ function parseNested(source: Source, head: string): Statement {
 }
 
 function parseLine(source: Source, line: string): Statement {
-  const comment = groups(patterns.comment, line);
-  if (comment) return { kind: "comment", text: comment[0] ?? "" };
   const result = groups(patterns.result, line);
   if (result) return parseResult(source, result);
   const store = groups(patterns.store, line);

@@ -98,8 +98,6 @@ function printLines(statement: Statement, names: Names, indent: string): string[
       const rest = otherwise.length > 0 ? [`${indent}} else {`, ...printBlock(otherwise, names, inner)] : [];
       return [`${indent}if ${value(condition)} {`, ...printBlock(then, names, inner), ...rest, `${indent}}`];
     }
-    case "comment":
-      return [`${indent}// ${statement.text}`];
   }
 }
 

@@ -128,9 +128,6 @@ function verifyStatement(check: Check, statement: Statement, scope: Scope): void
       if (!sameType(statement.condition.type, i32)) reject(check, "condition is no i32", statement);
       verifyBlock(check, statement.then, scope);
       verifyBlock(check, statement.otherwise, scope);
-      return;
-    case "comment":
-      if (!oneLine.test(statement.text)) reject(check, "comment is not one trimmed line", statement);
   }
 }
 

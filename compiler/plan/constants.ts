@@ -2,12 +2,14 @@
  * How each constant of a graph lies in the weights region: the role in which an op uses a constant decides its layout. Roles are
  * facts of the graph alone, so weights can be packed before anything else is planned, and one weights file serves every target.
  */
-import { internal, LfmcError, required } from "../errors.ts";
+import { internal } from "../errors.ts";
 import type { Constant, Graph, Node, TensorSlice, ValueName } from "../graph/types.ts";
+import { f32Bytes } from "../kernel/library/lanes.ts";
 import { layoutBytes, panelRows, type PanelEncoding, type PanelLayout } from "../kernel/library/panels.ts";
 import { roundUp } from "../numeric/quantize.ts";
 import { ropeStride } from "../numeric/rope.ts";
 import { groupFormatNamed } from "../numeric/weight-groups.ts";
+import { noKernelFor } from "./unsupported.ts";
 
 /** The form of one packed constant. Vectors and taps are f32, each stream padded to whole panels with zeros. */
 export type PackedForm =
@@ -27,19 +29,17 @@ export interface PackedConstant {
   readonly sources: readonly TensorSlice[];
 }
 
-const vectorBytes = 4;
-
 /** Bytes of a packed constant. */
 export function packedBytes(form: PackedForm): number {
   switch (form.kind) {
     case "panels":
       return layoutBytes(form.layout);
     case "vector":
-      return form.streams * roundUp(form.length, panelRows) * vectorBytes;
+      return form.streams * roundUp(form.length, panelRows) * f32Bytes;
     case "taps":
-      return form.width * roundUp(form.channels, panelRows) * vectorBytes;
+      return form.width * roundUp(form.channels, panelRows) * f32Bytes;
     case "rope":
-      return (form.table === "low" ? ropeStride : Math.ceil(form.context / ropeStride)) * form.headSize * vectorBytes;
+      return (form.table === "low" ? ropeStride : Math.ceil(form.context / ropeStride)) * form.headSize * f32Bytes;
   }
 }
 
@@ -76,7 +76,7 @@ export function packedConstants(graph: Graph, context: number): readonly PackedC
   for (const node of graph.nodes) {
     node.inputs.forEach((input, i) => {
       const constant = constants.get(input);
-      if (constant) keep(packConstant(constant, roleOf(node, i)));
+      if (constant) keep(describeConstant(constant, roleOf(node, i)));
     });
   }
   for (const node of graph.nodes) {
@@ -89,13 +89,10 @@ function roleOf(node: Node, input: number): Role {
   const roles = Object.hasOwn(inputRoles, node.op) ? inputRoles[node.op] : undefined;
   const role = roles?.(node)[input];
   if (role) return role;
-  throw new LfmcError("plan/unsupported", `no kernel for ${node.op} in this version`, {
-    subject: required(node.outputs[0], "output"),
-    hint: "dense LFM2 models compile; mixture-of-experts models run in the interpreter (lfmc forward <model>)",
-  });
+  throw noKernelFor(node);
 }
 
-function packConstant({ name, type, sources }: Constant, role: Role): PackedConstant {
+function describeConstant({ name, type, sources }: Constant, role: Role): PackedConstant {
   const shape = type.shape.map((size) => (typeof size === "number" ? size : internal(`constant ${name} has no fixed shape`)));
   return { name, shape, encoding: type.encoding, sources, form: formOf(name, type.encoding, shape, role) };
 }
@@ -129,7 +126,7 @@ function ropeConstant({ attributes }: Node, table: "low" | "high", context: numb
   return {
     name: ropeTableName(table, headSize, base),
     form,
-    shape: [packedBytes(form) / (headSize * vectorBytes), headSize],
+    shape: [packedBytes(form) / (headSize * f32Bytes), headSize],
     encoding: "f32",
     sources: [],
   };

@@ -40,6 +40,7 @@ export interface Packed {
 /** Weights read at a time, in elements. */
 const runElements = 1 << 20;
 
+/** Packs one constant from its checkpoint rows; the bytes are as many as packedBytes of the returned form. */
 export async function packConstant({ name, form, shape }: PackedConstant, read: RowReader): Promise<Packed> {
   switch (form.kind) {
     case "panels":

@@ -6,13 +6,15 @@ import { internal, required } from "../errors.ts";
 import { inferTypes } from "../graph/types-of.ts";
 import type { Graph, ValueName } from "../graph/types.ts";
 import type { Kernel } from "../kernel/ir.ts";
+import { f32Bytes } from "../kernel/library/lanes.ts";
 import { panelRows, type PanelLayout } from "../kernel/library/panels.ts";
 import { rowBytes } from "../kernel/library/rows.ts";
+import { verifyKernel } from "../kernel/verify.ts";
 import { blockSize, groupSize, roundUp } from "../numeric/quantize.ts";
 import type { PackedForm } from "./constants.ts";
 import { alignment, placeTenants, type Tenant } from "./lifetimes.ts";
 import type { Limits, MemoryPlan, Placement, Program, Region, Step, StepArgument } from "./program.ts";
-import { select, type Draft, type SelectContext, type Symbol } from "./select.ts";
+import { select, type KernelCall, type Operand, type SelectContext } from "./select.ts";
 import { layoutState, type StateLayout } from "./state.ts";
 import type { TargetFacts } from "./target-facts.ts";
 
@@ -41,6 +43,7 @@ interface View {
 /** Nothing lies below this address, so that 0 is never a buffer. */
 const firstAddress = 1024;
 
+/** The program of one variant. Throws plan/unsupported for ops without a kernel; what the memory may take at most is the caller's question. */
 export function plan(input: PlanInput): Program {
   const { graph, limits } = input;
   const types = inferTypes(graph);
@@ -53,8 +56,16 @@ export function plan(input: PlanInput): Program {
   };
   const state = layoutState(graph, limits, ({ outputs }) => widthOf(required(outputs[0], "output")));
   const strideOf = (name: ValueName): number => roundUp(widthOf(viewOf(name).owner), panelRows);
-  const context: SelectContext = { target: input.target, limits, state, typeOf, strideOf, layoutOf: (name) => panelLayout(input, name) };
-  const drafts = graph.nodes.flatMap((node) => select(node, context));
+  const context: SelectContext = {
+    target: input.target,
+    limits,
+    state,
+    typeOf,
+    widthOf,
+    strideOf,
+    layoutOf: (name) => panelLayout(input, name),
+  };
+  const calls = graph.nodes.flatMap((node) => select(node, context));
 
   const buffers = new Map<ValueName, Buffer>();
   for (const { outputs } of graph.nodes) {
@@ -64,11 +75,14 @@ export function plan(input: PlanInput): Program {
       if (!views.has(name)) buffers.set(name, encoding === "q8" ? quantizedBuffer(rows, widthOf(name)) : floatBuffer(rows, strideOf(name)));
     }
   }
-  const { placements, bytes } = placeTenants(tenantsOf(drafts, buffers, (name) => viewOf(name).owner, graph.output));
+  const { placements, bytes } = placeTenants(tenantsOf(calls, buffers, (name) => viewOf(name).owner, graph.output));
   const logitsBuffer = required(buffers.get(graph.output), "logits");
-  const memory = layoutMemory(input, state, bytes, placements, { bytes: logitsBuffer.bytes, strideBytes: 4 * strideOf(graph.output) });
+  const memory = layoutMemory(input, state, bytes, placements, {
+    bytes: logitsBuffer.bytes,
+    strideBytes: f32Bytes * strideOf(graph.output),
+  });
   const resolve = resolver({ input, state, memory, buffers, viewOf });
-  return { name: graph.name, limits, memory, kernels: distinctKernels(drafts), steps: drafts.map((draft, i) => resolve(draft, i)) };
+  return { name: graph.name, limits, memory, kernels: distinctKernels(calls), steps: calls.map((call, i) => resolve(call, i)) };
 }
 
 function panelLayout({ weights }: PlanInput, name: ValueName): PanelLayout {
@@ -83,7 +97,7 @@ function viewsOf(graph: Graph): ReadonlyMap<ValueName, View> {
     const [source, result] = [inputs[0], outputs[0]];
     if (op !== "slice" || source === undefined || result === undefined) continue;
     const base = views.get(source) ?? { owner: source, offset: 0 };
-    views.set(result, { owner: base.owner, offset: base.offset + 4 * Number(attributes.offset) });
+    views.set(result, { owner: base.owner, offset: base.offset + f32Bytes * Number(attributes.offset) });
   }
   return views;
 }
@@ -95,41 +109,43 @@ interface Buffer {
 }
 
 function floatBuffer(rows: number, stride: number): Buffer {
-  return { bytes: rows * stride * 4, parts: { data: 0 } };
+  return { bytes: rows * stride * f32Bytes, parts: { data: 0 } };
 }
 
 function quantizedBuffer(rows: number, width: number): Buffer {
   const columns = roundUp(width, blockSize);
+  // Scales are f32, sums i32: four bytes a group either way.
+  const groupNumbers = ((rows * columns) / groupSize) * f32Bytes;
   const scales = roundUp(rows * columns, alignment);
-  const sums = scales + roundUp((rows * columns * 4) / groupSize, alignment);
-  return { bytes: sums + (rows * columns * 4) / groupSize, parts: { q: 0, scales, sums } };
+  const sums = scales + roundUp(groupNumbers, alignment);
+  return { bytes: sums + groupNumbers, parts: { q: 0, scales, sums } };
 }
 
 /** Lifetimes: from the step that writes a value to the last that reads it. The logits live outside the arena. */
 function tenantsOf(
-  drafts: readonly Draft[],
+  calls: readonly KernelCall[],
   buffers: ReadonlyMap<ValueName, Buffer>,
   ownerOf: (name: ValueName) => ValueName,
   logits: ValueName,
 ): readonly Tenant[] {
   const tenants = new Map<ValueName, Tenant>();
-  drafts.forEach((draft, step) => {
-    for (const symbol of Object.values(draft.arguments)) {
-      if (symbol.kind !== "value") continue;
-      const name = ownerOf(symbol.value);
+  calls.forEach((call, step) => {
+    for (const operand of Object.values(call.arguments)) {
+      if (operand.kind !== "value") continue;
+      const name = ownerOf(operand.value);
       if (name === logits) continue;
       const { bytes } = required(buffers.get(name), `buffer of ${name}`);
       tenants.set(name, { name, bytes, firstStep: tenants.get(name)?.firstStep ?? step, lastStep: step });
     }
-    if (draft.scratchBytes > 0) {
-      const name = scratchName(draft, step);
-      tenants.set(name, { name, bytes: draft.scratchBytes, firstStep: step, lastStep: step });
+    if (call.scratchBytes > 0) {
+      const name = scratchName(call, step);
+      tenants.set(name, { name, bytes: call.scratchBytes, firstStep: step, lastStep: step });
     }
   });
   return [...tenants.values()];
 }
 
-function scratchName({ label }: Draft, step: number): string {
+function scratchName({ label }: KernelCall, step: number): string {
   return `${label}#${step}`;
 }
 
@@ -164,45 +180,45 @@ interface Resolver {
   readonly viewOf: (name: ValueName) => View;
 }
 
-/** Turns symbols into addresses. */
-function resolver({ input, state, memory, buffers, viewOf }: Resolver): (draft: Draft, step: number) => Step {
+/** Turns operands into addresses. */
+function resolver({ input, state, memory, buffers, viewOf }: Resolver): (call: KernelCall, step: number) => Step {
   const places = new Map(memory.placements.map(({ name, offset }) => [name, offset]));
-  const addressOf = (symbol: Exclude<Symbol, { kind: "count" }>, draft: Draft, step: number): number => {
-    switch (symbol.kind) {
+  const addressOf = (operand: Exclude<Operand, { kind: "count" }>, call: KernelCall, step: number): number => {
+    switch (operand.kind) {
       case "rows":
         return memory.rows.offset;
       case "weight":
-        return memory.weights.offset + required(input.weights.get(symbol.constant), `packed constant ${symbol.constant}`).offset;
+        return memory.weights.offset + required(input.weights.get(operand.constant), `packed constant ${operand.constant}`).offset;
       case "state":
-        return memory.state.offset + required(state.layers.get(symbol.layer), `state ${symbol.layer}`).offset;
+        return memory.state.offset + required(state.layers.get(operand.layer), `state ${operand.layer}`).offset;
       case "scratch":
-        return required(places.get(scratchName(draft, step)), "scratch");
+        return required(places.get(scratchName(call, step)), "scratch");
       case "value": {
-        const { owner, offset } = viewOf(symbol.value);
+        const { owner, offset } = viewOf(operand.value);
         const base = owner === input.graph.output ? memory.logits.offset : required(places.get(owner), `place of ${owner}`);
-        return base + required(buffers.get(owner)?.parts[symbol.part], `${symbol.part} of ${owner}`) + offset;
+        return base + required(buffers.get(owner)?.parts[operand.part], `${operand.part} of ${owner}`) + offset;
       }
     }
   };
-  return (draft, step) => ({
-    kernel: draft.kernel.name,
-    label: draft.label,
-    arguments: draft.kernel.parameters.map(({ name }): StepArgument => {
-      const symbol = required(draft.arguments[name], `argument ${name} of ${draft.kernel.name}`);
-      if (symbol.kind === "count") return symbol;
-      return { kind: "address", address: addressOf(symbol, draft, step), note: noteOf(symbol) };
+  return (call, step) => ({
+    kernel: call.kernel.name,
+    label: call.label,
+    arguments: call.kernel.parameters.map(({ name }): StepArgument => {
+      const operand = required(call.arguments[name], `argument ${name} of ${call.kernel.name}`);
+      if (operand.kind === "count") return operand;
+      return { kind: "address", address: addressOf(operand, call, step), note: noteOf(operand) };
     }),
   });
 }
 
-function noteOf(symbol: Exclude<Symbol, { kind: "count" }>): string {
-  switch (symbol.kind) {
+function noteOf(operand: Exclude<Operand, { kind: "count" }>): string {
+  switch (operand.kind) {
     case "value":
-      return symbol.part === "data" ? symbol.value : `${symbol.value}.${symbol.part}`;
+      return operand.part === "data" ? operand.value : `${operand.value}.${operand.part}`;
     case "weight":
-      return symbol.constant;
+      return operand.constant;
     case "state":
-      return `state ${symbol.layer}`;
+      return `state ${operand.layer}`;
     case "rows":
       return "rows";
     case "scratch":
@@ -210,12 +226,15 @@ function noteOf(symbol: Exclude<Symbol, { kind: "count" }>): string {
   }
 }
 
-function distinctKernels(drafts: readonly Draft[]): readonly Kernel[] {
+/** Each kernel once, in the order of first use, verified. */
+function distinctKernels(calls: readonly KernelCall[]): readonly Kernel[] {
   const kernels = new Map<string, Kernel>();
-  for (const { kernel } of drafts) {
+  for (const { kernel } of calls) {
     const known = kernels.get(kernel.name);
     if (known && JSON.stringify(known) !== JSON.stringify(kernel)) internal(`two kernels are named ${kernel.name}`);
-    if (!known) kernels.set(kernel.name, kernel);
+    if (known) continue;
+    verifyKernel(kernel);
+    kernels.set(kernel.name, kernel);
   }
   return [...kernels.values()];
 }

@@ -16,6 +16,7 @@ export function printMemory(memory: MemoryPlan): string {
   ].join("\n");
 }
 
+/** The whole plan: limits, memory map, values in scratch with the steps between which they live, kernel calls with their addresses. */
 export function printPlan(program: Program): string {
   const { memory, steps, limits } = program;
   const names = Object.entries(limits).map(([name, value]) => `${name} ${String(value)}`);

@@ -1,8 +1,8 @@
 /**
- * Kernel selection: one rule for each graph op, from a node to the kernel calls that compute it. Addresses are still symbols here.
+ * Kernel selection: one rule for each graph op, from a node to the kernel calls that compute it. Operands have no addresses yet.
  * Where several tiles would do, the cheapest by the cost formula is taken.
  */
-import { internal, LfmcError, required } from "../errors.ts";
+import { required } from "../errors.ts";
 import type { Node, ValueName, ValueType } from "../graph/types.ts";
 import { countKernel } from "../kernel/count.ts";
 import type { Kernel } from "../kernel/ir.ts";
@@ -22,9 +22,10 @@ import { ropeTableName } from "./constants.ts";
 import type { Limits, RowCount } from "./program.ts";
 import { cacheShape, ringRows, type StateLayout } from "./state.ts";
 import type { TargetFacts } from "./target-facts.ts";
+import { noKernelFor } from "./unsupported.ts";
 
 /** An argument whose address is not known yet. */
-export type Symbol =
+export type Operand =
   | { readonly kind: "value"; readonly value: ValueName; readonly part: "data" | "q" | "scales" | "sums" }
   | { readonly kind: "weight"; readonly constant: ValueName }
   | { readonly kind: "state"; readonly layer: number }
@@ -33,10 +34,10 @@ export type Symbol =
   | { readonly kind: "count"; readonly of: RowCount };
 
 /** A kernel call, its arguments by parameter name. */
-export interface Draft {
+export interface KernelCall {
   readonly kernel: Kernel;
   readonly label: ValueName;
-  readonly arguments: Readonly<Record<string, Symbol>>;
+  readonly arguments: Readonly<Record<string, Operand>>;
   /** Scratch memory of this call alone. */
   readonly scratchBytes: number;
 }
@@ -47,16 +48,18 @@ export interface SelectContext {
   readonly state: StateLayout;
   /** Elements from row to row of an f32 value. */
   readonly strideOf: (value: ValueName) => number;
+  /** The last axis of a value. */
+  readonly widthOf: (value: ValueName) => number;
   readonly typeOf: (value: ValueName) => ValueType;
   readonly layoutOf: (constant: ValueName) => PanelLayout;
 }
 
-type Rule = (node: Node, context: SelectContext) => readonly Draft[];
+type Rule = (node: Node, context: SelectContext) => readonly KernelCall[];
 
-const value = (name: ValueName): Symbol => ({ kind: "value", value: name, part: "data" });
-const weight = (constant: ValueName): Symbol => ({ kind: "weight", constant });
-const rows: Symbol = { kind: "rows" };
-const scratch: Symbol = { kind: "scratch" };
+const value = (name: ValueName): Operand => ({ kind: "value", value: name, part: "data" });
+const weight = (constant: ValueName): Operand => ({ kind: "weight", constant });
+const rows: Operand = { kind: "rows" };
+const scratch: Operand = { kind: "scratch" };
 
 function input(node: Node, index: number): ValueName {
   return required(node.inputs[index], `input ${index} of ${node.op}`);
@@ -66,19 +69,13 @@ function output(node: Node): ValueName {
   return required(node.outputs[0], `output of ${node.op}`);
 }
 
-/** The last axis of a value. */
-function widthOf(context: SelectContext, name: ValueName): number {
-  const width = context.typeOf(name).shape.at(-1);
-  return typeof width === "number" ? width : internal(`${name} has no fixed width`);
-}
-
 /** The count of a value's rows. */
-function countOf(context: SelectContext, name: ValueName): Symbol {
+function countOf(context: SelectContext, name: ValueName): Operand {
   return { kind: "count", of: context.typeOf(name).shape[0] === "logits" ? "logits" : "rows" };
 }
 
 /** Pointers to a quantised value, by the parameter names that kernels share. */
-function quantized(name: ValueName): Record<"xq" | "xd" | "xs", Symbol> {
+function quantized(name: ValueName): Record<"xq" | "xd" | "xs", Operand> {
   return {
     xq: { kind: "value", value: name, part: "q" },
     xd: { kind: "value", value: name, part: "scales" },
@@ -86,18 +83,18 @@ function quantized(name: ValueName): Record<"xq" | "xd" | "xs", Symbol> {
   };
 }
 
-function draft(node: Node, context: SelectContext, kernel: Kernel, args: Readonly<Record<string, Symbol>>, scratchBytes = 0): Draft {
+function call(node: Node, context: SelectContext, kernel: Kernel, args: Readonly<Record<string, Operand>>, scratchBytes = 0): KernelCall {
   return { kernel, label: output(node), arguments: { rows: countOf(context, output(node)), ...args }, scratchBytes };
 }
 
 /** A matrix product with the tile that costs least. */
-function product(node: Node, context: SelectContext, epilogue: GemmSpec["epilogue"], args: Readonly<Record<string, Symbol>>): Draft {
+function product(node: Node, context: SelectContext, epilogue: GemmSpec["epilogue"], args: Readonly<Record<string, Operand>>): KernelCall {
   const [x, matrix] = [input(node, 0), input(node, 1)];
   const layout = context.layoutOf(matrix);
   const isQuantized = context.typeOf(x).encoding === "q8";
   const spec = cheapestTile(context, { layout, inputStride: isQuantized ? null : context.strideOf(x), epilogue });
   const activations = isQuantized ? quantized(x) : { x: value(x) };
-  return draft(
+  return call(
     node,
     context,
     gemm(spec),
@@ -155,7 +152,7 @@ const gatedShortConv: Rule = (node, context) => {
   const [taps, biases] = bias ? [input(node, 3), input(node, 4)] : [input(node, 2), null];
   const epilogue = shortConvEpilogue({
     width: Number(node.attributes.width),
-    channels: roundUp(widthOf(context, output(node)), panelRows),
+    channels: roundUp(context.widthOf(output(node)), panelRows),
     bias,
     ring: ringRows(node, context.limits.rewind),
     state: context.state,
@@ -178,9 +175,9 @@ const normalize: Rule = (node, context) => {
   const inputStride = context.strideOf(x);
   const args = { x: value(x), weight: weight(input(node, 1)) };
   if (node.attributes.quantize === true)
-    return [draft(node, context, rmsNormQuantize({ width, epsilon, inputStride }), { ...args, ...quantized(out) })];
-  const spec = { width, runs: widthOf(context, x) / width, epsilon, inputStride, outputStride: context.strideOf(out) };
-  return [draft(node, context, rmsNorm(spec), { ...args, out: value(out) })];
+    return [call(node, context, rmsNormQuantize({ width, epsilon, inputStride }), { ...args, ...quantized(out) })];
+  const spec = { width, runs: context.widthOf(x) / width, epsilon, inputStride, outputStride: context.strideOf(out) };
+  return [call(node, context, rmsNorm(spec), { ...args, out: value(out) })];
 };
 
 const attend: Rule = (node, context) => {
@@ -199,8 +196,8 @@ const attend: Rule = (node, context) => {
     outputStride: context.strideOf(out),
   });
   return [
-    draft(node, context, append, { ...common, keys: value(k), values: value(v) }),
-    draft(node, context, attending, { ...common, queries: value(q), scratch, out: value(out) }, attentionScratchBytes(cache.headSize)),
+    call(node, context, append, { ...common, keys: value(k), values: value(v) }),
+    call(node, context, attending, { ...common, queries: value(q), scratch, out: value(out) }, attentionScratchBytes(cache.headSize)),
   ];
 };
 
@@ -208,17 +205,17 @@ const turn: Rule = (node, context) => {
   const [x, out] = [input(node, 0), output(node)];
   const headSize = Number(node.attributes.headSize);
   const base = Number(node.attributes.base);
-  const spec = { heads: widthOf(context, x) / headSize, headSize, inputStride: context.strideOf(x), outputStride: context.strideOf(out) };
+  const spec = { heads: context.widthOf(x) / headSize, headSize, inputStride: context.strideOf(x), outputStride: context.strideOf(out) };
   const tables = { low: weight(ropeTableName("low", headSize, base)), high: weight(ropeTableName("high", headSize, base)) };
-  return [draft(node, context, rope(spec), { x: value(x), ...tables, row_list: rows, out: value(out) })];
+  return [call(node, context, rope(spec), { x: value(x), ...tables, row_list: rows, out: value(out) })];
 };
 
 function combine(combination: "add" | "swiglu"): Rule {
   return (node, context) => {
     const [a, b, out] = [input(node, 0), input(node, 1), output(node)];
     const strides = [context.strideOf(a), context.strideOf(b)] as const;
-    const kernel = elementwise({ combination, width: widthOf(context, out), strides, outputStride: context.strideOf(out) });
-    return [draft(node, context, kernel, { a: value(a), b: value(b), out: value(out) })];
+    const kernel = elementwise({ combination, width: context.widthOf(out), strides, outputStride: context.strideOf(out) });
+    return [call(node, context, kernel, { a: value(a), b: value(b), out: value(out) })];
   };
 }
 
@@ -226,13 +223,13 @@ function combine(combination: "add" | "swiglu"): Rule {
 const rules: Readonly<Record<string, Rule>> = {
   embedding: (node, context) => {
     const kernel = embedding({ layout: context.layoutOf(input(node, 0)), stride: context.strideOf(output(node)) });
-    return [draft(node, context, kernel, { row_list: rows, table: weight(input(node, 0)), out: value(output(node)) })];
+    return [call(node, context, kernel, { row_list: rows, table: weight(input(node, 0)), out: value(output(node)) })];
   },
   "rms-norm": normalize,
   quantize: (node, context) => {
     const x = input(node, 0);
-    const kernel = quantize({ width: widthOf(context, x), stride: context.strideOf(x) });
-    return [draft(node, context, kernel, { x: value(x), ...quantized(output(node)) })];
+    const kernel = quantize({ width: context.widthOf(x), stride: context.strideOf(x) });
+    return [call(node, context, kernel, { x: value(x), ...quantized(output(node)) })];
   },
   linear,
   "gated-linear": gatedLinear,
@@ -245,17 +242,14 @@ const rules: Readonly<Record<string, Rule>> = {
   swiglu: combine("swiglu"),
   "select-rows": (node, context) => {
     const [x, out] = [input(node, 0), output(node)];
-    const kernel = selectRows({ width: widthOf(context, x), inputStride: context.strideOf(x), outputStride: context.strideOf(out) });
-    return [draft(node, context, kernel, { row_list: rows, x: value(x), out: value(out), rows: { kind: "count", of: "rows" } })];
+    const kernel = selectRows({ width: context.widthOf(x), inputStride: context.strideOf(x), outputStride: context.strideOf(out) });
+    return [call(node, context, kernel, { row_list: rows, x: value(x), out: value(out), rows: { kind: "count", of: "rows" } })];
   },
 };
 
 /** The kernel calls that compute a node. Throws plan/unsupported where no rule knows the op. */
-export function select(node: Node, context: SelectContext): readonly Draft[] {
+export function select(node: Node, context: SelectContext): readonly KernelCall[] {
   const rule = Object.hasOwn(rules, node.op) ? rules[node.op] : undefined;
   if (rule) return rule(node, context);
-  throw new LfmcError("plan/unsupported", `no kernel for ${node.op} in this version`, {
-    subject: output(node),
-    hint: "dense LFM2 models compile; mixture-of-experts models run in the interpreter (lfmc forward <model>)",
-  });
+  throw noKernelFor(node);
 }

@@ -7,6 +7,7 @@ import { internal } from "../errors.ts";
 import type { Graph, Node } from "../graph/types.ts";
 import { cacheBytes, cachedPositions, type KvCacheShape } from "../kernel/library/kv-cache.ts";
 import { kvFormats } from "../kernel/library/kv-formats.ts";
+import { f32Bytes } from "../kernel/library/lanes.ts";
 import { panelRows } from "../kernel/library/panels.ts";
 import { roundUp } from "../numeric/quantize.ts";
 import { alignment } from "./lifetimes.ts";
@@ -80,6 +81,6 @@ function stateBytes(node: Node, { context, rewind }: { context: number; rewind: 
   if (node.op === "attention") {
     return cacheBytes(cacheShape(node, context));
   }
-  if (node.op === "gated-short-conv") return ringRows(node, rewind) * roundUp(channelsOf(node), panelRows) * 4;
+  if (node.op === "gated-short-conv") return ringRows(node, rewind) * roundUp(channelsOf(node), panelRows) * f32Bytes;
   return 0;
 }

@@ -2,11 +2,8 @@
 import type { DotAtom } from "../kernel/atom.ts";
 
 export interface TargetFacts {
-  /** `wasm-simd`, … */
-  readonly name: string;
   /** Name of the code variant: `simd128`, … */
   readonly variant: string;
-  readonly features: readonly string[];
   /** Atoms that the target can run, best first. */
   readonly atoms: readonly DotAtom[];
   /** Bytes of a vector register, for the cost formula. */

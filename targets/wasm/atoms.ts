@@ -1,6 +1,7 @@
 /** The dot atoms of WebAssembly: how its instructions multiply a group of 8-bit activations with grouped weights. */
+import { required } from "../../compiler/errors.ts";
 import type { DotAtom } from "../../compiler/kernel/atom.ts";
-import { i32, vector } from "../../compiler/kernel/ir.ts";
+import { vector } from "../../compiler/kernel/ir.ts";
 import { panelRows, runLength } from "../../compiler/kernel/library/panels.ts";
 
 const bytes = vector("i8", 16);
@@ -13,32 +14,26 @@ const oddLanes = [1, 3, 5, 7];
  */
 export const simd128: DotAtom = {
   name: "simd128",
-  features: ["simd128"],
   tile: { n: 4, k: 8 },
-  registers: 16,
   rowsPerTile: [4, 2, 1],
   // Runs 2j and 2j+1, each of four activations as 16-bit numbers, twice over (for two rows), in both halves (for four).
   loadActivations: (b, { pointer, index, offset }) =>
     [0, runLength].map((run) => {
       const splat = b.bitcast(b.loadSplat(vector("i32", 4), pointer, index, offset + run), bytes);
-      const pair = b.op("widenS", [b.part(splat, 0, 8)]);
+      const pair = b.widenS(b.part(splat, 0, 8));
       return b.concat(pair, pair);
     }),
   loadWeights: {
     q4_0: (b, { pointer, index, offset }) => {
       const packed = b.load(bytes, pointer, index, offset);
-      return [b.op("widenU", [b.and(packed, 15)]), b.op("widenU", [b.shrU(packed, 4)])];
+      return [b.widenU(b.and(packed, 15)), b.widenU(b.shrU(packed, 4))];
     },
-    q8_0: (b, { pointer, index, offset }) =>
-      [0, panelRows * runLength].map((run) => b.op("widenU", [b.load(bytes, pointer, index, offset + run)])),
+    q8_0: (b, { pointer, index, offset }) => [0, panelRows * runLength].map((run) => b.widenU(b.load(bytes, pointer, index, offset + run))),
   },
   // An empty accumulator is zero: the first products need no addition.
   init: () => [],
   step: (b, accumulator, activations, weights) => {
-    const products = weights.flatMap((w, i) => {
-      const a = activations[i];
-      return a ? [b.op("dotPairs", [w, a], [], i32)] : [];
-    });
+    const products = weights.map((w, i) => b.dotPairs(w, required(activations[i], "activations")));
     return [[...accumulator, ...products].reduce((sum, product) => b.add(sum, product))];
   },
   finish: (b, accumulator) => {

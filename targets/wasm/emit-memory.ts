@@ -3,8 +3,7 @@ import { internal } from "../../compiler/errors.ts";
 import { bytesOfElement, type Element } from "../../compiler/kernel/ir.ts";
 import type { Reader } from "./assembler.ts";
 import type { FunctionWriter } from "./lower.ts";
-
-const partBytes = 16;
+import { partBytes } from "./parts.ts";
 
 export interface LoadPlace {
   readonly address: Reader;

@@ -6,8 +6,9 @@ import { bytesOfElement, bytesOfType, type Type, type Value } from "../../compil
 import { writeElement, type OperationName } from "../../compiler/kernel/ops.ts";
 import type { Assembler, Expression, Reader } from "./assembler.ts";
 import { loadParts } from "./emit-memory.ts";
-import { partCount, partType, type FunctionWriter } from "./lower.ts";
 import { shuffleParts } from "./emit-shuffle.ts";
+import type { FunctionWriter } from "./lower.ts";
+import { partBytes, partCount, partType } from "./parts.ts";
 
 export interface Operands {
   readonly writer: FunctionWriter;
@@ -102,12 +103,12 @@ const literal: Emission = ({ writer, immediates, type }) => {
     return [type.element === "f32" ? () => asm.f32.const(value) : () => asm.i32.const(value)];
   }
   const size = bytesOfElement(type.element);
-  const view = new DataView(new ArrayBuffer(partCount(type) * 16));
+  const view = new DataView(new ArrayBuffer(partCount(type) * partBytes));
   for (let i = 0; i < type.lanes; i++) {
     writeElement(view, i * size, type.element, required(immediates[immediates.length === 1 ? 0 : i], "literal"));
   }
   return Array.from({ length: partCount(type) }, (_, part) => {
-    const bytes = [...new Uint8Array(view.buffer, part * 16, 16)];
+    const bytes = [...new Uint8Array(view.buffer, part * partBytes, partBytes)];
     return () => asm.v128.const(bytes);
   });
 };
@@ -210,7 +211,7 @@ export const emissions: Readonly<Record<OperationName, Emission>> = {
   narrowS: narrow,
 
   concat: ({ writer, args }) => {
-    if (args.some(({ type }) => bytesOfType(type) % 16 !== 0)) internal("concat of vectors that do not fill their parts");
+    if (args.some(({ type }) => bytesOfType(type) % partBytes !== 0)) internal("concat of vectors that do not fill their parts");
     return args.flatMap((value) => writer.parts(value));
   },
   shuffle: ({ writer, args, immediates, type }) => shuffleParts(writer, args, immediates, type),

@@ -2,9 +2,8 @@
 import { internal, required } from "../../compiler/errors.ts";
 import { bytesOfElement, type Type, type Value } from "../../compiler/kernel/ir.ts";
 import type { Reader } from "./assembler.ts";
-import { partCount, type FunctionWriter } from "./lower.ts";
-
-const partBytes = 16;
+import type { FunctionWriter } from "./lower.ts";
+import { partBytes, partCount } from "./parts.ts";
 
 /** A lane of an operand's local. */
 interface Source {
@@ -12,6 +11,7 @@ interface Source {
   readonly lane: number;
 }
 
+/** The parts of `args`, lanes end to end, that hold `lanes` of them in this order; throws InternalError for a part that draws from more than two. */
 export function shuffleParts(writer: FunctionWriter, args: readonly Value[], lanes: readonly number[], type: Type): readonly Reader[] {
   const lanesPerPart = partBytes / bytesOfElement(type.element);
   const sources = args.flatMap((value) => {

@@ -2,33 +2,12 @@
  * Kernel IR to WebAssembly: one function a kernel. A value becomes one local for a scalar, or one v128 local for each 16 bytes of a
  * vector; regrouping lanes (concat, aligned parts, splats) only renames locals. binaryen's optimiser removes the copies.
  */
-import { internal, required } from "../../compiler/errors.ts";
-import {
-  bytesOfElement,
-  bytesOfType,
-  type Kernel,
-  type Statement,
-  type Store,
-  type Type,
-  type Value,
-  type Variable,
-} from "../../compiler/kernel/ir.ts";
+import { assertNever, required } from "../../compiler/errors.ts";
+import { bytesOfElement, type Kernel, type Statement, type Store, type Value, type Variable } from "../../compiler/kernel/ir.ts";
 import type { Assembler, Expression, LocalType, Reader } from "./assembler.ts";
 import { emissionNamed } from "./emit-operation.ts";
 import { storeParts } from "./emit-memory.ts";
-
-const partBytes = 16;
-
-/** How many locals a value takes. */
-export function partCount(type: Type): number {
-  return type.lanes === 1 ? 1 : Math.ceil(bytesOfType(type) / partBytes);
-}
-
-/** The type of a value's locals. */
-export function partType(type: Type): LocalType {
-  if (type.lanes > 1) return "v128";
-  return type.element === "f32" ? "f32" : "i32";
-}
+import { partType } from "./parts.ts";
 
 /** A kernel's function under construction: its locals and the statements of the block being written. */
 export class FunctionWriter {
@@ -117,10 +96,8 @@ export class FunctionWriter {
         this.emit(this.asm.if(this.scalar(statement.condition), then, otherwise));
         return;
       }
-      case "comment":
-        return;
       default:
-        internal("unknown statement");
+        assertNever(statement);
     }
   }
 

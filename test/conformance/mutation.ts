@@ -5,10 +5,10 @@
 
 import { bytesOfElement, type Kernel, type Let, type Statement, type Store } from "../../compiler/kernel/ir.ts";
 
-/** Names a mutation and applies it to a statement, or undefined where it has nothing to change. */
+/** Names a mutation and says what takes a statement's place, or undefined where it has nothing to change. */
 export interface Mutation {
   readonly name: string;
-  readonly apply: (statement: Statement) => Statement | undefined;
+  readonly apply: (statement: Statement) => readonly Statement[] | undefined;
 }
 
 function onLet(name: string, change: (statement: Let) => Partial<Let> | undefined): Mutation {
@@ -16,7 +16,7 @@ function onLet(name: string, change: (statement: Let) => Partial<Let> | undefine
     name,
     apply: (statement) => {
       const changed = statement.kind === "let" ? change(statement) : undefined;
-      return statement.kind === "let" && changed ? { ...statement, ...changed } : undefined;
+      return statement.kind === "let" && changed ? [{ ...statement, ...changed }] : undefined;
     },
   };
 }
@@ -26,7 +26,7 @@ function onStore(name: string, change: (statement: Store) => Partial<Store> | un
     name,
     apply: (statement) => {
       const changed = statement.kind === "store" ? change(statement) : undefined;
-      return statement.kind === "store" && changed ? { ...statement, ...changed } : undefined;
+      return statement.kind === "store" && changed ? [{ ...statement, ...changed }] : undefined;
     },
   };
 }
@@ -63,7 +63,7 @@ export const mutations: readonly Mutation[] = [
   onStore("store one lane less", ({ count, element }) => (count > 1 && bytesOfElement(element) === 4 ? { count: count - 1 } : undefined)),
   {
     name: "assignment left out",
-    apply: (statement) => (statement.kind === "assign" ? { kind: "comment", text: "left out" } : undefined),
+    apply: (statement) => (statement.kind === "assign" ? [] : undefined),
   },
 ];
 
@@ -76,14 +76,14 @@ export function statementsOf(statements: readonly Statement[]): readonly Stateme
   });
 }
 
-/** The kernel with one statement replaced, under another name. */
-export function replaceStatement(kernel: Kernel, old: Statement, replacement: Statement, name: string): Kernel {
+/** The kernel with other statements in the place of one, under another name. */
+export function replaceStatement(kernel: Kernel, old: Statement, replacement: readonly Statement[], name: string): Kernel {
   const replace = (statements: readonly Statement[]): readonly Statement[] =>
-    statements.map((statement) => {
+    statements.flatMap((statement): readonly Statement[] => {
       if (statement === old) return replacement;
-      if (statement.kind === "for") return { ...statement, body: replace(statement.body) };
-      if (statement.kind === "if") return { ...statement, then: replace(statement.then), otherwise: replace(statement.otherwise) };
-      return statement;
+      if (statement.kind === "for") return [{ ...statement, body: replace(statement.body) }];
+      if (statement.kind === "if") return [{ ...statement, then: replace(statement.then), otherwise: replace(statement.otherwise) }];
+      return [statement];
     });
   return { ...kernel, name, body: replace(kernel.body) };
 }

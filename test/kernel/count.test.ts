@@ -66,7 +66,7 @@ describe("instructions", () => {
   test("dotPairs multiplies twice a lane, addresses do not multiply", () => {
     const { multiplies, operations, addressing } = counted((b, x, out, n) => {
       const value = b.load(vector("i16", 32), x, b.mul(n, 12));
-      b.store(b.op("dotPairs", [value, value]), out);
+      b.store(b.dotPairs(value, value), out);
     });
     expect([multiplies, operations, addressing]).toEqual([32, 4, 1]);
   });

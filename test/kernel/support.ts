@@ -31,13 +31,12 @@ export const motley = recordKernel("motley_1", "a bit of everything", (b) => {
   const bytes = b.pointer("bytes", "read-write", "");
   const out = b.pointer("out", "write", "what comes out // with slashes [n] {odd}");
   const n = b.scalar("n", "how many");
-  b.comment("for nothing {");
   const odd = [0, -0, 0.1, 1e-30, -1e30, Infinity, -Infinity, 3];
   const sum = b.variable("sum", b.lanes("f32", odd));
   const seen = b.variable("seen", b.int(0));
   b.for("i", b.int(1), n, 3, (i) => {
     const part = b.load(vector("i8", 8), bytes, i, 5, 3);
-    const wide = b.op("widenS", [b.op("widenU", [part])]);
+    const wide = b.widenS(b.widenU(part));
     b.assign(sum, b.add(b.read(sum), b.toFloat(wide)));
     const half = b.load16(b.advance(bytes, i, 2), b.int(1));
     b.if(
@@ -47,7 +46,7 @@ export const motley = recordKernel("motley_1", "a bit of everything", (b) => {
         b.assign(seen, b.add(b.read(seen), b.load8(bytes, i, 7)));
       },
       () => {
-        b.if(b.op("eq", [half, i]), () => {
+        b.if(b.eq(half, i), () => {
           b.store(b.shrU(half, 3), bytes, i, 0, 1, "i8");
         });
       },

@@ -34,7 +34,6 @@ test("parts, narrow stores and else have their form", () => {
     .map((line) => line.trim().replace(/%\w+\.\d+|%\d+/g, "%"));
   expect(lines).toEqual(
     expect.arrayContaining([
-      "// for nothing {",
       "%: i8x8 = load %[% + 5] lanes 3",
       "%: i32 = load16 %[%]",
       "%: ptr = advance(%, %, 2)",

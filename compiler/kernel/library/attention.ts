@@ -4,6 +4,7 @@
  * m' = max(m, mb), l = l * exp(m - m') + lb * exp(mb - m'), o likewise; the result is o / l. (Online softmax, Milakov and
  * Gimelshein, 2018, with a fixed tree.)
  */
+import { required } from "../../errors.ts";
 import { blockSize } from "../../numeric/quantize.ts";
 import { recordKernel, type KernelBuilder } from "../builder.ts";
 import type { Kernel, Value, Variable } from "../ir.ts";
@@ -12,7 +13,7 @@ import { cacheName, headKeyBytes, headValueBytes, valuesStart, type KvCacheSpec 
 import { kvFormats, valueColumns } from "./kv-formats.ts";
 import { chunkBytes, f32Bytes, f32x16, foldLanes, i32x16, laneCount, largestLane } from "./lanes.ts";
 import { numberName } from "./names.ts";
-import { rowFields } from "./rows.ts";
+import { rowCount, rowFields, rowList } from "./rows.ts";
 
 export interface AttentionSpec extends KvCacheSpec {
   readonly heads: number;
@@ -30,17 +31,18 @@ export function attentionScratchBytes(headSize: number): number {
 
 const panelsPerBlock = blockSize / laneCount;
 
+/** Attends for every row of the call; the cache holds their keys and values already (kvAppend). */
 export function attention(spec: AttentionSpec): Kernel {
   const { heads, kvHeads, headSize, window, queryStride, outputStride } = spec;
   const windowName = window === null ? "" : `_w${window}`;
   const name = `attention_${heads}h_${cacheName(spec)}${windowName}_s${queryStride}_s${outputStride}_x${numberName(spec.scale)}`;
   return recordKernel(name, `${heads} query heads over ${kvHeads} cached heads of ${headSize}`, (b) => {
     const queries = b.pointer("queries", "read", `queries [rows, ${heads}, ${headSize}] f32, rows ${queryStride} apart`);
-    const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
+    const rows = rowList(b);
     const cache = b.pointer("cache", "read", `the layer's cache: ${spec.format} key panels, then value rows`);
     const scratch = b.pointer("scratch", "read-write", `weights [${blockSize}], running output [${valueColumns(spec.headSize)}] f32`);
     const out = b.pointer("out", "write", `attention [rows, ${heads}, ${headSize}] f32, rows ${outputStride} apart`);
-    const count = b.scalar("rows", "rows of the call");
+    const count = rowCount(b);
     b.for("row", 0, count, 1, (row) => {
       const { slot, position } = rowFields(b, rows, row);
       const session = b.advance(cache, slot, spec.state.slotBytes);
@@ -92,7 +94,7 @@ function attendHead(b: KernelBuilder, spec: AttentionSpec, head: Head): void {
     const scores = blockScores(b, spec, head.query, b.advance(keys, block, panelsPerBlock * format.panelBytes(headSize)));
     const { blockMax, blockSum } = blockWeights(b, scores, visible, head.scratch);
     const output = weightedValues(b, spec, b.advance(values, block, blockSize * format.rowBytes(headSize)), visible, head.scratch);
-    const isFirst = b.op("eq", [block, firstBlock]);
+    const isFirst = b.eq(block, firstBlock);
     b.if(
       isFirst,
       () => {
@@ -149,7 +151,7 @@ function blockWeights(
     return b.select(b.lt(positions, first), b.literal(i32x16, 0), b.lt(positions, end));
   });
   const nothing = b.literal(f32x16, -Infinity);
-  const seen = scores.map((score, i) => b.select(masks[i] ?? score, score, nothing));
+  const seen = scores.map((score, i) => b.select(required(masks[i], "mask"), score, nothing));
   const blockMax = largestLane(
     b,
     seen.reduce((max, score) => b.max(max, score)),
@@ -158,7 +160,7 @@ function blockWeights(
   const zero = b.literal(f32x16, 0);
   let lanes = zero;
   seen.forEach((score, i) => {
-    const p = b.select(masks[i] ?? score, exponential(b, b.sub(score, max)), zero);
+    const p = b.select(required(masks[i], "mask"), exponential(b, b.sub(score, max)), zero);
     b.store(p, scratch, 0, i * chunkBytes);
     lanes = b.add(lanes, p);
   });

@@ -21,15 +21,16 @@ import {
   type GroupEncoding,
   type PanelLayout,
 } from "./panels.ts";
-import { rowFields } from "./rows.ts";
+import { rowCount, rowFields, rowList } from "./rows.ts";
 
+/** The table's row of every row's token: [rows, columns] f32, rows `stride` elements apart. */
 export function embedding({ layout, stride }: { readonly layout: PanelLayout; readonly stride: number }): Kernel {
   const name = `embedding_${encodingName(layout.encoding)}_${layout.rows}x${layout.columns}_s${stride}`;
   return recordKernel(name, `rows of a ${layout.rows} x ${layout.columns} table`, (b) => {
-    const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
+    const rows = rowList(b);
     const table = b.pointer("table", "read", `${encodingName(layout.encoding)} panels of [${layout.rows}, ${layout.columns}]`);
     const out = b.pointer("out", "write", `x [rows, ${layout.columns}] f32, rows ${stride} apart`);
-    const count = b.scalar("rows", "rows of the call");
+    const count = rowCount(b);
     b.for("row", 0, count, 1, (row) => {
       const { token } = rowFields(b, rows, row);
       const panel = b.advance(table, b.divU(token, panelRows), panelBytes(layout));

@@ -4,7 +4,7 @@ import type { Value } from "../ir.ts";
 import { silu } from "./functions.ts";
 import type { GemmSpec, TileRow } from "./gemm.ts";
 import { chunkBytes, f32Bytes, f32x16, laneCount } from "./lanes.ts";
-import { rowFields, type StateAddress } from "./rows.ts";
+import { rowFields, rowList, type StateAddress } from "./rows.ts";
 
 type GemmEpilogue = GemmSpec["epilogue"];
 
@@ -31,13 +31,15 @@ export function storeEpilogue({
     emit: (b) => {
       const biases = bias ? b.pointer("bias", "read", "bias [n] f32") : null;
       const residual =
-        residualStride === null ? null : b.pointer("residual", "read", `residual [rows, n] f32, rows ${residualStride} apart`);
+        residualStride === null
+          ? null
+          : { pointer: b.pointer("residual", "read", `residual [rows, n] f32, rows ${residualStride} apart`), stride: residualStride };
       const out = b.pointer("out", "write", `y [rows, n] f32, rows ${stride} apart`);
       return (tile) => {
         const { pointer, index } = outputAt(b, out, stride, tile);
         let y = tile.sum(0);
         if (biases) y = b.add(y, b.load(f32x16, biases, index));
-        if (residual) y = b.add(y, b.load(f32x16, b.advance(residual, tile.row, (residualStride ?? 0) * f32Bytes), index));
+        if (residual) y = b.add(y, b.load(f32x16, b.advance(residual.pointer, tile.row, residual.stride * f32Bytes), index));
         b.store(y, pointer, index);
       };
     },
@@ -83,7 +85,7 @@ export function shortConvEpilogue(spec: ShortConvSpec): GemmEpilogue {
       const projectionBias = bias ? b.pointer("projection_bias", "read", `bias of B, C, X: [3, ${channels}] f32`) : null;
       const taps = b.pointer("taps", "read", `taps [${width}, ${channels}] f32, oldest first`);
       const biases = bias ? b.pointer("bias", "read", `bias [${channels}] f32`) : null;
-      const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
+      const rows = rowList(b);
       const rings = b.pointer("ring", "read-write", `ring of recent B * X rows: [${ring}, ${channels}] f32 a session`);
       const out = b.pointer("out", "write", `C * conv(B * X) [rows, ${channels}] f32`);
       return (tile) => {

@@ -13,6 +13,7 @@ import { groupedProduct } from "./grouped-product.ts";
 import { chunkBytes, f32x16 } from "./lanes.ts";
 import { encodingName, isGrouped, panelCount, panelRows } from "./panels.ts";
 import type { Product, ProductSpec } from "./product.ts";
+import { rowCount } from "./rows.ts";
 
 /** One row of a tile, once its sums are known. */
 export interface TileRow {
@@ -32,6 +33,7 @@ export interface GemmSpec extends ProductSpec {
   readonly epilogue: { readonly name: string; readonly emit: Epilogue };
 }
 
+/** The kernel of one product. Throws InternalError where activations, weights and atom do not go together. */
 export function gemm(spec: GemmSpec): Kernel {
   const { layout, rowsPerTile, epilogue } = spec;
   const summary = `y[rows, ${layout.rows}] from x[rows, ${layout.columns}] and ${layout.streams} ${encodingName(layout.encoding)} matrices, ${epilogue.name}`;
@@ -39,7 +41,7 @@ export function gemm(spec: GemmSpec): Kernel {
     const product = productOf(b, spec);
     const finish = epilogue.emit(b);
     const tile = b.pointer("tile", "read-write", `sums of a tile: [${layout.streams}, ${rowsPerTile}, 16] f32`);
-    const rows = b.scalar("rows", "rows of the call");
+    const rows = rowCount(b);
     const streamBytes = rowsPerTile * chunkBytes;
     const fullRows = rowsPerTile > 1 ? b.sub(rows, b.remU(rows, rowsPerTile)) : rows;
     b.for("panel", 0, panelCount(layout), 1, (panel) => {

@@ -64,7 +64,7 @@ export function loadScales(b: KernelBuilder, layout: PanelLayout, encoding: Grou
 
 function scaleVector(b: KernelBuilder, format: ScaleFormat, pointer: Value, index: Value, offset: number): Value {
   if (format === "f32") return b.load(f32x16, pointer, index, offset);
-  return normalHalfToFloat(b, b.op("widenU", [b.load(vector("i16", panelRows), pointer, index, offset)]));
+  return normalHalfToFloat(b, b.widenU(b.load(vector("i16", panelRows), pointer, index, offset)));
 }
 
 /** Byte index and offset of a group's values. */

@@ -2,7 +2,7 @@
  * The inner product of 8-bit activations with grouped weights: exact integer sums a group by the target's dot atom, then
  * sum + float(isum) * (dw * dx), groups in rising k.
  */
-import { internal } from "../../errors.ts";
+import { required } from "../../errors.ts";
 import { groupSize } from "../../numeric/quantize.ts";
 import { groupFormats } from "../../numeric/weight-groups.ts";
 import type { DotAtom, Registers } from "../atom.ts";
@@ -36,7 +36,7 @@ export function groupedProduct(b: KernelBuilder, layout: PanelLayout, encoding: 
         const at = b.mul(group.group, f32Bytes);
         // Weights are u - offset: the offset times the activations' sum is taken off as an exact integer.
         const total = b.loadSplat(i32x16, totals, at, i * groups * f32Bytes);
-        const exact = b.sub(integers[i] ?? internal("no sum"), b.shl(total, Math.log2(groupFormats[encoding.weights].offset)));
+        const exact = b.sub(required(integers[i], "sum"), b.shl(total, Math.log2(groupFormats[encoding.weights].offset)));
         const scale = b.mul(dw, b.loadSplat(f32x16, dx, at, i * groups * f32Bytes));
         b.assign(sum, b.add(b.read(sum), b.mul(b.toFloat(exact), scale)));
       });
@@ -65,10 +65,13 @@ function groupSums(b: KernelBuilder, atom: DotAtom, encoding: GroupEncoding, cou
     for (let step = 0; step < steps; step++) {
       const weights = load(b, { ...places.weights, offset: places.weights.offset + step * stepBytes + tile * atom.tile.n * runLength });
       rows.forEach((activations, i) => {
-        accumulators[i] = atom.step(b, accumulators[i] ?? [], activations[step] ?? [], weights);
+        const accumulator = required(accumulators[i], "accumulator");
+        accumulators[i] = atom.step(b, accumulator, required(activations[step], "activations"), weights);
       });
     }
-    accumulators.forEach((accumulator, i) => parts[i]?.push(atom.finish(b, accumulator)));
+    accumulators.forEach((accumulator, i) => {
+      required(parts[i], "part").push(atom.finish(b, accumulator));
+    });
   }
   return parts.map((tiles) => b.concat(...tiles));
 }

@@ -7,7 +7,7 @@ import type { Kernel } from "../ir.ts";
 import { blockSize, roundUp } from "../../numeric/quantize.ts";
 import { kvFormats, type KvFormatName } from "./kv-formats.ts";
 import { f32Bytes, laneCount } from "./lanes.ts";
-import { rowFields, type StateAddress } from "./rows.ts";
+import { rowCount, rowFields, rowList, type StateAddress } from "./rows.ts";
 
 /** A cache, wherever it lies. */
 export interface KvCacheShape {
@@ -37,6 +37,7 @@ export function valuesStart(shape: KvCacheShape): number {
   return shape.kvHeads * headKeyBytes(shape);
 }
 
+/** Bytes of a session's whole cache of one layer: keys, then values. */
 export function cacheBytes(shape: KvCacheShape): number {
   return valuesStart(shape) + shape.kvHeads * headValueBytes(shape);
 }
@@ -59,9 +60,9 @@ export function kvAppend(spec: KvCacheSpec & { readonly keyStride: number; reado
   return recordKernel(name, `appends ${kvHeads} keys and values of ${headSize} a row to the cache`, (b) => {
     const keys = b.pointer("keys", "read", `keys [rows, ${kvHeads}, ${headSize}] f32, rows ${keyStride} apart`);
     const values = b.pointer("values", "read", `values [rows, ${kvHeads}, ${headSize}] f32, rows ${valueStride} apart`);
-    const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
+    const rows = rowList(b);
     const cache = b.pointer("cache", "write", `the layer's cache: ${spec.format} key panels, then value rows`);
-    const count = b.scalar("rows", "rows of the call");
+    const count = rowCount(b);
     b.for("row", 0, count, 1, (row) => {
       const { slot, position } = rowFields(b, rows, row);
       const session = b.advance(cache, slot, state.slotBytes);

@@ -75,19 +75,19 @@ const f32Format = floatFormat("f32", {
 
 const f16Format = floatFormat("f16", {
   bytes: 2,
-  read: (b, pointer, index, offset) => halfToFloat(b, b.op("widenU", [b.load(vector("i16", laneCount), pointer, index, offset)])),
+  read: (b, pointer, index, offset) => halfToFloat(b, b.widenU(b.load(vector("i16", laneCount), pointer, index, offset))),
   writeOne: (b, x, pointer, index) => {
     b.store(floatToHalf(b, x), pointer, index, 0, 1, "i16");
   },
   write: (b, x, pointer, index) => {
     // narrowS saturates as signed, so the bits are first read as a signed 16-bit number.
-    b.store(b.op("narrowS", [b.shrS(b.shl(floatToHalf(b, x), 16), 16)]), pointer, index);
+    b.store(b.narrowS(b.shrS(b.shl(floatToHalf(b, x), 16), 16)), pointer, index);
   },
 });
 
 /** 16 signed bytes as f32. */
 function bytesToFloat(b: KernelBuilder, bytes: Value): Value {
-  return b.toFloat(b.op("widenS", [b.op("widenS", [bytes])]));
+  return b.toFloat(b.widenS(b.widenS(bytes)));
 }
 
 const groupsOf = (headSize: number): number => Math.ceil(headSize / groupSize);
@@ -139,7 +139,7 @@ const q8Format: KvFormat = {
       chunks.forEach((chunk, i) => {
         const start = group * groupSize + i * laneCount;
         const q = roundToInteger(b, b.mul(chunk, b.splat(inverse, laneCount)));
-        if (start < headSize) b.store(b.op("narrowS", [b.op("narrowS", [q])]), row, 0, start);
+        if (start < headSize) b.store(b.narrowS(b.narrowS(q)), row, 0, start);
       });
       b.store(scale, row, 0, valueColumns(headSize) + group * f32Bytes);
     });

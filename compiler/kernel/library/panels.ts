@@ -27,6 +27,7 @@ export interface GroupEncoding {
   readonly scales: ScaleFormat;
 }
 
+/** Whether weights are integers in groups with scales. */
 export function isGrouped(encoding: PanelEncoding): encoding is GroupEncoding {
   return groupFormatNamed(encoding.weights) !== undefined;
 }
@@ -64,10 +65,12 @@ export function paddedColumns({ encoding, columns }: PanelLayout): number {
   return isGrouped(encoding) ? roundUp(columns, blockSize) : columns;
 }
 
+/** Panels of one stream; the last may be partly padding. */
 export function panelCount({ rows }: PanelLayout): number {
   return Math.ceil(rows / panelRows);
 }
 
+/** Bytes of one panel of one stream, all columns. */
 export function panelBytes(layout: PanelLayout): number {
   const { encoding } = layout;
   if (!isGrouped(encoding)) return columnBytes(encoding) * layout.columns;

@@ -4,10 +4,11 @@
  */
 import { groupSize, roundUp, blockSize, smallestActivation } from "../../numeric/quantize.ts";
 import { recordKernel, type Index, type KernelBuilder } from "../builder.ts";
-import { f32, vector, type Kernel, type Value } from "../ir.ts";
+import { f32, type Kernel, type Value } from "../ir.ts";
 import { roundToInteger } from "./functions.ts";
 import { activationParameters } from "./activations.ts";
 import { f32Bytes, f32x16, laneCount, largestLane } from "./lanes.ts";
+import { rowCount } from "./rows.ts";
 
 /** Pointers to one row of each part of a quantised value. */
 export interface QuantizedRow {
@@ -19,11 +20,12 @@ export interface QuantizedRow {
 /** Reads 16 elements of the row being quantised, the first `count` of them; the others must be +0. */
 export type ReadChunk = (start: Index, count: number) => Value;
 
+/** Rows of `width` f32, `stride` elements apart, to rows of 8-bit groups. */
 export function quantize({ width, stride }: { readonly width: number; readonly stride: number }): Kernel {
   return recordKernel(`quantize_${width}_s${stride}`, `8-bit groups of rows of ${width}`, (b) => {
     const x = b.pointer("x", "read", `x [rows, ${width}] f32, rows ${stride} apart`);
     const out = activationParameters(b, width, "write");
-    const rows = b.scalar("rows", "rows of the call");
+    const rows = rowCount(b);
     b.for("row", 0, rows, 1, (row) => {
       const input = b.advance(x, row, stride * f32Bytes);
       quantizeRow(b, width, quantizedRow(b, out, width, row), (start, count) =>
@@ -56,12 +58,13 @@ export function quantizeRow(b: KernelBuilder, width: number, out: QuantizedRow, 
   }
 }
 
-function quantizeGroup(b: KernelBuilder, out: QuantizedRow, group: Value, chunks: readonly [Value, Value]): void {
-  const { scale, inverse } = groupScale(b, chunks);
+function quantizeGroup(b: KernelBuilder, out: QuantizedRow, group: Value, [low, high]: readonly [Value, Value]): void {
+  const { scale, inverse } = groupScale(b, [low, high]);
   const factor = b.splat(inverse, laneCount);
-  const integers = chunks.map((chunk) => roundToInteger(b, b.mul(chunk, factor)));
+  const round = (chunk: Value): Value => roundToInteger(b, b.mul(chunk, factor));
+  const integers = [round(low), round(high)] as const;
   integers.forEach((chunk, i) => {
-    const bytes = b.op("narrowS", [b.op("narrowS", [chunk])]);
+    const bytes = b.narrowS(b.narrowS(chunk));
     b.store(bytes, out.q, b.mul(group, groupSize), i * laneCount);
   });
   const at = b.mul(group, f32Bytes);
@@ -78,8 +81,8 @@ export function groupScale(b: KernelBuilder, [low, high]: readonly [Value, Value
 }
 
 /** The exact sum of two i32x16. */
-function sumOfLanes(b: KernelBuilder, [low, high]: readonly Value[]): Value {
-  let sum = low && high ? b.add(low, high) : b.literal(vector("i32", laneCount), 0);
+function sumOfLanes(b: KernelBuilder, [low, high]: readonly [Value, Value]): Value {
+  let sum = b.add(low, high);
   for (const half of [8, 4, 2]) sum = b.add(b.part(sum, 0, half), b.part(sum, half, half));
   return b.add(b.lane(sum, 0), b.lane(sum, 1));
 }

@@ -8,6 +8,7 @@ import { activationParameters } from "./activations.ts";
 import { f32Bytes, f32Offset, f32x16, foldLanes, forChunks, laneCount } from "./lanes.ts";
 import { numberName } from "./names.ts";
 import { quantizeRow, quantizedRow } from "./quantize.ts";
+import { rowCount } from "./rows.ts";
 
 export interface RmsNormSpec {
   readonly width: number;
@@ -29,7 +30,7 @@ export function rmsNorm(spec: RmsNormSpec): Kernel {
       const x = b.pointer("x", "read", `x [rows, ${runs}, ${width}] f32, rows ${inputStride} apart`);
       const weight = b.pointer("weight", "read", `weight [${width}] f32`);
       const out = b.pointer("out", "write", `y [rows, ${runs}, ${width}] f32, rows ${outputStride} apart`);
-      const rows = b.scalar("rows", "rows of the call");
+      const rows = rowCount(b);
       b.for("row", 0, rows, 1, (row) => {
         b.for("run", 0, runs, 1, (run) => {
           const runBytes = b.mul(run, width * f32Bytes);
@@ -56,7 +57,7 @@ export function rmsNormQuantize(spec: Omit<RmsNormSpec, "runs" | "outputStride">
       const x = b.pointer("x", "read", `x [rows, ${width}] f32, rows ${inputStride} apart`);
       const weight = b.pointer("weight", "read", `weight [${width}] f32`);
       const out = activationParameters(b, width, "write");
-      const rows = b.scalar("rows", "rows of the call");
+      const rows = rowCount(b);
       b.for("row", 0, rows, 1, (row) => {
         const input = b.advance(x, row, inputStride * f32Bytes);
         const r = b.splat(inverseRms(b, input, spec), laneCount);

@@ -6,7 +6,7 @@ import { ropeStride } from "../../numeric/rope.ts";
 import { recordKernel } from "../builder.ts";
 import type { Kernel, Value } from "../ir.ts";
 import { f32Bytes, f32Offset, f32x16, forChunks } from "./lanes.ts";
-import { rowFields } from "./rows.ts";
+import { rowCount, rowFields, rowList } from "./rows.ts";
 
 export interface RopeSpec {
   readonly heads: number;
@@ -15,6 +15,7 @@ export interface RopeSpec {
   readonly outputStride: number;
 }
 
+/** Rows of f32 heads to rows of turned heads; strides are in elements. */
 export function rope({ heads, headSize, inputStride, outputStride }: RopeSpec): Kernel {
   const half = headSize / 2;
   return recordKernel(
@@ -24,9 +25,9 @@ export function rope({ heads, headSize, inputStride, outputStride }: RopeSpec): 
       const x = b.pointer("x", "read", `x [rows, ${heads}, ${headSize}] f32, rows ${inputStride} apart`);
       const low = b.pointer("low", "read", `cosines, then sines of positions 0 to ${ropeStride - 1}: [${ropeStride}, ${headSize}] f32`);
       const high = b.pointer("high", "read", `the same of every ${ropeStride}th position`);
-      const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
+      const rows = rowList(b);
       const out = b.pointer("out", "write", `turned heads, rows ${outputStride} apart`);
-      const count = b.scalar("rows", "rows of the call");
+      const count = rowCount(b);
       b.for("row", 0, count, 1, (row) => {
         const { position } = rowFields(b, rows, row);
         const lowRow = b.advance(low, b.remU(position, ropeStride), headSize * f32Bytes);

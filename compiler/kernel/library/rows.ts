@@ -12,6 +12,16 @@ export interface RowFields {
   readonly wantsLogits: Value;
 }
 
+/** The pointer parameter to the rows of the call. */
+export function rowList(b: KernelBuilder): Value {
+  return b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
+}
+
+/** The parameter that counts the rows of the call. */
+export function rowCount(b: KernelBuilder): Value {
+  return b.scalar("rows", "rows of the call");
+}
+
 /** Reads one row. */
 export function rowFields(b: KernelBuilder, rows: Value, row: Value): RowFields {
   const at = b.advance(rows, row, rowBytes);

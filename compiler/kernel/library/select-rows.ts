@@ -2,14 +2,15 @@
 import { recordKernel } from "../builder.ts";
 import { i32, type Kernel } from "../ir.ts";
 import { f32Bytes, f32Offset, f32x16, forChunks } from "./lanes.ts";
-import { rowFields } from "./rows.ts";
+import { rowCount, rowFields, rowList } from "./rows.ts";
 
+/** Rows of `width` f32 to the front of the output; strides are in elements. */
 export function selectRows({ width, inputStride, outputStride }: { width: number; inputStride: number; outputStride: number }): Kernel {
   return recordKernel(`select_rows_${width}_s${inputStride}_s${outputStride}`, "rows that want logits", (b) => {
-    const rows = b.pointer("row_list", "read", "rows of the call: token, slot, position, wantsLogits");
+    const rows = rowList(b);
     const x = b.pointer("x", "read", `x [rows, ${width}] f32, rows ${inputStride} apart`);
     const out = b.pointer("out", "write", `chosen rows [logits, ${width}] f32, rows ${outputStride} apart`);
-    const count = b.scalar("rows", "rows of the call");
+    const count = rowCount(b);
     const next = b.variable("next", b.literal(i32, 0));
     b.for("row", 0, count, 1, (row) => {
       b.if(rowFields(b, rows, row).wantsLogits, () => {

@@ -1,0 +1,32 @@
+/** A plan vouches for its kernels: whatever made them, they are verified before a target sees them. */
+
+import { expect, test } from "vitest";
+import { benchShapes } from "../../compiler/bench/shapes.ts";
+import { required } from "../../compiler/errors.ts";
+import type { DotAtom } from "../../compiler/kernel/atom.ts";
+import { draftPrograms } from "../../compiler/pipeline.ts";
+import { simd128 } from "../../targets/wasm/atoms.ts";
+import { wasmSimd } from "../../targets/wasm/target.ts";
+
+const { model } = required(
+  benchShapes.find((shape) => shape.model.name === "demo-model"),
+  "shape",
+);
+
+/** Plans the demo model for a target with that atom alone. */
+function planWith(atom: DotAtom): number {
+  const variants = wasmSimd.variants.map((variant) => ({ ...variant, atoms: [atom] }));
+  return draftPrograms(model, { ...wasmSimd, variants }, { model: "", target: "wasm-simd", context: 64 }).programs.length;
+}
+
+test("a kernel that breaks the rules is refused", () => {
+  const writesActivations: DotAtom = {
+    ...simd128,
+    loadActivations: (b, place) => {
+      b.store(b.int(0), place.pointer, place.index, place.offset);
+      return simd128.loadActivations(b, place);
+    },
+  };
+  expect(planWith(simd128)).toBe(1);
+  expect(() => planWith(writesActivations)).toThrow(/xq is only read in: store/);
+});
