@@ -19,7 +19,7 @@ import { importModel, type ImportedModel } from "./import/model.ts";
 import { printKernel } from "./kernel/print.ts";
 import { buildManifest } from "./artefact/manifest.ts";
 import { checkOptions, type CompileOptions, type EmitStage } from "./options.ts";
-import { draftPrograms, memoryPages, packWeights, planPrograms, type Draft, type VariantProgram } from "./pipeline.ts";
+import { draftPrograms, memoryPages, packWeights, planPrograms, verifyKernels, type Draft, type VariantProgram } from "./pipeline.ts";
 import { printPlan } from "./plan/print.ts";
 import type { Program } from "./plan/program.ts";
 import { loadTarget } from "./targets.ts";
@@ -73,6 +73,7 @@ async function writeArtefact(
     const region = await file.finish();
     const programs = planPrograms({ graph, limits, target, weights, weightBytes: region.bytes });
     const pages = memoryPages(programs, target, options.maxMemory);
+    verifyKernels(programs);
     const text = options.emit?.includes("wat") ?? false;
     const code = programs.map(({ variant, program }) => ({ variant, code: target.emit(program, variant, { pages, text }) }));
     const files = await copyModelFiles(model.files, folder);

@@ -4,6 +4,7 @@ import type { ImportedModel } from "./import/model.ts";
 import { readStackedRows } from "./import/read-constant.ts";
 import { LfmcError, required } from "./errors.ts";
 import { tensorAlignment, type WeightFile } from "./artefact/weight-file.ts";
+import { verifyKernel } from "./kernel/verify.ts";
 import { chooseEncodings, parseTensorType, runPasses, standardPasses } from "./passes/index.ts";
 import { packedBytes, packedConstants, type PackedConstant } from "./plan/constants.ts";
 import { packConstant } from "./plan/pack.ts";
@@ -36,7 +37,13 @@ export function draftPrograms(model: ImportedModel, target: Target, options: Com
   const constants = packedConstants(graph, limits.context);
   const programs = planPrograms({ graph, limits, target, ...expectedPlaces(constants) });
   const pages = memoryPages(programs, target, options.maxMemory);
+  verifyKernels(programs);
   return { ...prepared, limits, constants, programs, memoryBytes: pages * target.memory.page };
+}
+
+/** A plan vouches for its kernels; after the memory check, because addresses beyond the target's reach make no legal kernel. */
+export function verifyKernels(programs: readonly VariantProgram[]): void {
+  for (const { program } of programs) program.kernels.forEach(verifyKernel);
 }
 
 /** A graph after all passes, and the numerics that it was given. */

@@ -9,7 +9,6 @@ import type { Kernel } from "../kernel/ir.ts";
 import { f32Bytes } from "../kernel/library/lanes.ts";
 import { panelRows, type PanelLayout } from "../kernel/library/panels.ts";
 import { rowBytes } from "../kernel/library/rows.ts";
-import { verifyKernel } from "../kernel/verify.ts";
 import { blockSize, groupSize, roundUp } from "../numeric/quantize.ts";
 import type { PackedForm } from "./constants.ts";
 import { alignment, placeTenants, type Tenant } from "./lifetimes.ts";
@@ -226,14 +225,12 @@ function noteOf(operand: Exclude<Operand, { kind: "count" }>): string {
   }
 }
 
-/** Each kernel once, in the order of first use, verified. */
+/** Each kernel once, in the order of first use. */
 function distinctKernels(calls: readonly KernelCall[]): readonly Kernel[] {
   const kernels = new Map<string, Kernel>();
   for (const { kernel } of calls) {
     const known = kernels.get(kernel.name);
     if (known && JSON.stringify(known) !== JSON.stringify(kernel)) internal(`two kernels are named ${kernel.name}`);
-    if (known) continue;
-    verifyKernel(kernel);
     kernels.set(kernel.name, kernel);
   }
   return [...kernels.values()];

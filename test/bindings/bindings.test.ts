@@ -32,7 +32,7 @@ const slot: ${memory.state.slotBytes} = model.manifest.memory.state.slotBytes;
 const name: "simd128" = model.variant.name;
 const options: GenerateOptions = { maxTokens: context - chunk, temperature: model.manifest.sampling.temperature };
 const session = model.createSession();
-for await (const { token, text } of session.generate([1, 2], options)) if (token >= vocabulary || text !== "") throw new LfmcError("run/input", name, { subject: "text" });
+for await (const { token, text } of session.generate([1, 2], options)) if (token >= vocabulary || text !== "") throw new LfmcError("run/input", name, { subject: "text", hint: "compile it with a tokenizer" });
 const [row]: readonly (Float32Array | undefined)[] = model.forward([{ token: 1, slot: sessions - 1, position: 0, wantsLogits: true }]);
 export const total: number = bytes + slot + (row?.length ?? 0) + (model.tokenizer?.encode("") ?? []).length;
 const bare = await load();
