@@ -2,10 +2,11 @@
  * Writes an artefact aside and moves it into place when it is whole: a compile that fails leaves nothing, and never half of a folder.
  */
 import { rmSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { constants } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { LfmcError } from "../errors.ts";
+import { isArtefact } from "./is-artefact.ts";
 
 /** Runs `write` on an empty folder beside `output`, then puts that folder in `output`'s place and returns what `write` did. Throws io/exists before writing. */
 export async function writeAside<Result>(output: string, write: (folder: string) => Promise<Result>): Promise<Result> {
@@ -45,8 +46,7 @@ async function checkReplaceable(target: string): Promise<void> {
     throw new LfmcError("io/exists", "is not a folder", { subject: target, hint: "choose another folder with -o", cause });
   });
   if (names.length === 0) return;
-  const manifest = await readFile(join(target, "manifest.json"), "utf8").catch(() => "");
-  if (manifest.includes('"lfmc-artefact"')) return;
+  if (await isArtefact(target)) return;
   throw new LfmcError("io/exists", "exists and is no lfmc artefact", { subject: target, hint: "choose an empty or new folder with -o" });
 }
 

@@ -10,7 +10,8 @@ import { draftPrograms, memoryPages, preparedGraph } from "../pipeline.ts";
 import { printMemory, printPlan } from "../plan/print.ts";
 import { loadTarget } from "../targets.ts";
 import { wholeNumber } from "./flags.ts";
-import { isArtefact, readManifest } from "./open-artefact.ts";
+import { isArtefact } from "../artefact/is-artefact.ts";
+import { readManifest } from "./open-artefact.ts";
 import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
 import { print, warn } from "./report.ts";
 

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
 import { load, parseManifest, type Manifest, type Model } from "../../runtime/index.ts";
+import { isArtefact } from "../artefact/is-artefact.ts";
 import { LfmcError } from "../errors.ts";
 import { parseJson } from "../import/json.ts";
 import { progress, progressBar } from "./report.ts";
@@ -15,12 +16,6 @@ export interface OpenOptions {
   readonly threads?: number;
   /** Hash every file first, so that an altered one is told from one that was not; on by default. */
   readonly verify?: boolean;
-}
-
-/** True where the folder holds a manifest of lfmc's; false where it looks like a model or nothing. */
-export async function isArtefact(folder: string): Promise<boolean> {
-  const manifest = await readFile(join(folder, "manifest.json"), "utf8").catch(() => "");
-  return manifest.includes('"lfmc-artefact"');
 }
 
 /** The manifest of an artefact's folder. Throws artefact/invalid where it is damaged. */

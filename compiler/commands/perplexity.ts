@@ -7,7 +7,8 @@ import { artefactLogits, referenceLogits, type LogitSource } from "../evaluate/l
 import { score, type Score } from "../evaluate/score.ts";
 import { windowPositions, windowsOf } from "../evaluate/windows.ts";
 import { wholeNumber } from "./flags.ts";
-import { isArtefact, openArtefact } from "./open-artefact.ts";
+import { isArtefact } from "../artefact/is-artefact.ts";
+import { openArtefact } from "./open-artefact.ts";
 import { print, progress, progressBar } from "./report.ts";
 
 interface Flags {
