@@ -27,6 +27,8 @@ export type ErrorCode =
   | "graph/syntax"
   | "kernel/invalid"
   | "kernel/syntax"
+  | "native/compiler"
+  | "native/machine"
   | "run/input"
   | "run/context";
 

@@ -5,7 +5,6 @@
 import { copyFile, cp, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { packageFiles } from "../targets/wasm/package.ts";
 import type { EmittedCode, Target } from "../targets/target.ts";
 import type { Manifest } from "../runtime/manifest.ts";
 import { bindingFiles } from "./artefact/bindings.ts";
@@ -17,9 +16,9 @@ import { printGraph } from "./graph/print.ts";
 import type { Graph } from "./graph/types.ts";
 import { importModel, type ImportedModel } from "./import/model.ts";
 import { printKernel } from "./kernel/print.ts";
-import { buildManifest } from "./artefact/manifest.ts";
-import { checkOptions, type CompileOptions, type EmitStage } from "./options.ts";
-import { draftPrograms, memoryPages, packWeights, planPrograms, verifyKernels, type Draft, type VariantProgram } from "./pipeline.ts";
+import { buildManifest, manifestFile, withSources } from "./artefact/manifest.ts";
+import { checkOptions, packageName, type CompileOptions, type EmitStage } from "./options.ts";
+import { draftPrograms, memoryOf, packWeights, planPrograms, verifyKernels, type Draft, type VariantProgram } from "./pipeline.ts";
 import { printPlan } from "./plan/print.ts";
 import type { Program } from "./plan/program.ts";
 import { loadTarget } from "./targets.ts";
@@ -30,7 +29,7 @@ export type { CompileOptions, EmitStage } from "./options.ts";
 export type { Manifest } from "../runtime/manifest.ts";
 
 export interface CompileResult {
-  /** Bytes of the artefact's one memory, in whole pages. */
+  /** Bytes of the artefact's one memory, in whole pages; weights that lie apart are not in it. */
   readonly memoryBytes: number;
   /** The plan of each variant; of a dry run too. */
   readonly programs: readonly VariantProgram[];
@@ -67,19 +66,22 @@ async function writeArtefact(
   options: CompileOptions,
 ): Promise<{ programs: readonly VariantProgram[]; manifest: Manifest }> {
   const { graph, limits, constants } = draft;
-  const file = await createWeightFile(folder, options.shardSize ?? Infinity);
+  const file = createWeightFile(folder, target.weights, options.shardSize ?? Infinity);
   try {
     const weights = await packWeights(constants, model.store, file, options.onProgress);
     const region = await file.finish();
     const programs = planPrograms({ graph, limits, target, weights, weightBytes: region.bytes });
-    const pages = memoryPages(programs, target, options.maxMemory);
+    const memoryBytes = memoryOf(programs, target, options.maxMemory);
     verifyKernels(programs);
     const text = options.emit?.includes("wat") ?? false;
-    const code = programs.map(({ variant, program }) => ({ variant, code: target.emit(program, variant, { pages, text }) }));
+    const name = options.name ?? packageName(model.name);
+    const code = programs.map(({ variant, program }) => ({ variant, code: target.emit(program, variant, { memoryBytes, text, name }) }));
     const files = await copyModelFiles(model.files, folder);
-    const manifest = buildManifest({ model, options, draft, programs, pages, target, weights, region, files, code });
+    const unsealed = buildManifest({ model, name, draft, programs, memoryBytes, target, weights, region, files, code });
     for (const { code: emitted } of code) await writeFile(join(folder, emitted.path), emitted.binary);
-    const texts = [...packageFiles(manifest, { license: files.license }), ...(await bindingFiles(manifest))];
+    const packaged = target.files({ manifest: unsealed, license: files.license, weightsHash: region.sha256 });
+    const manifest = withSources(unsealed, packaged);
+    const texts = [...packaged, manifestFile(manifest), ...(await bindingFiles(manifest))];
     for (const { path, text } of texts) await writeFile(join(folder, path), text);
     await copyRuntime(folder);
     await writeStages(folder, options.emit ?? [], { graph, programs, code: code.map((each) => each.code) });

@@ -67,18 +67,32 @@ export function numericsOf({ quant = "q4_0", tensorTypes = [], activations = "q8
   return { quant, tensorTypes, activations, kv: kv ?? (whole ? "f32" : "f16") };
 }
 
+const packageNames = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/;
+
+/** A model's name as that of a package and of its files. */
+export function packageName(model: string): string {
+  const legal = model.replace(/[^A-Za-z0-9_.-]+/g, "-").slice(0, 100);
+  return packageNames.test(legal) ? legal : `model-${legal.replace(/^[^A-Za-z0-9]+/, "")}`.slice(0, 100);
+}
+
 /** Refuses options that cannot be met, before anything is read. Throws usage/flag. */
-export function checkOptions({ output, dryRun, name, maxMemory, shardSize }: CompileOptions): void {
+export function checkOptions({ output, dryRun, name, maxMemory, shardSize, target }: CompileOptions): void {
   if ((output === undefined && !dryRun) || output === "") {
     throw new LfmcError("usage/flag", "is missing", { subject: "-o", hint: "name the artefact's folder, or pass --dry-run" });
   }
-  if (name !== undefined && !/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(name)) {
+  if (name !== undefined && !packageNames.test(name)) {
     throw new LfmcError("usage/flag", `${JSON.stringify(name)} is no package name`, {
       subject: "--name",
       hint: "use letters, digits, dots, dashes and underscores, a letter or digit first",
     });
   }
   if (maxMemory !== undefined) wholeNumber("--max-memory", maxMemory, Number.MAX_SAFE_INTEGER);
+  if (shardSize !== undefined && target !== "wasm-simd") {
+    throw new LfmcError("usage/flag", `does not go with --target ${target}: a C library maps one file`, {
+      subject: "--shard-size",
+      hint: "leave it out",
+    });
+  }
   if (shardSize !== undefined) wholeNumber("--shard-size", shardSize, Number.MAX_SAFE_INTEGER, smallestShard);
 }
 

@@ -3,7 +3,7 @@ import type { Graph } from "./graph/types.ts";
 import type { ImportedModel } from "./import/model.ts";
 import { readStackedRows } from "./import/read-constant.ts";
 import { LfmcError, required } from "./errors.ts";
-import { tensorAlignment, type WeightFile } from "./artefact/weight-file.ts";
+import { tensorAlignment, weightTrailerBytes, type WeightFile } from "./artefact/weight-file.ts";
 import { verifyKernel } from "./kernel/verify.ts";
 import { chooseEncodings, parseTensorType, runPasses, standardPasses } from "./passes/index.ts";
 import { packedBytes, packedConstants, type PackedConstant } from "./plan/constants.ts";
@@ -20,7 +20,7 @@ export interface Draft extends PreparedGraph {
   readonly constants: readonly PackedConstant[];
   /** Sizes assume that all scales fit f16, as they do but for wild checkpoints. */
   readonly programs: readonly VariantProgram[];
-  /** Bytes of the one memory of all variants, in whole pages. */
+  /** Bytes of the one memory of all variants, in whole pages; weights that lie apart are not in it. */
   readonly memoryBytes: number;
 }
 
@@ -35,10 +35,12 @@ export function draftPrograms(model: ImportedModel, target: Target, options: Com
   const { graph } = prepared;
   const limits = limitsOf(options, model.config);
   const constants = packedConstants(graph, limits.context);
-  const programs = planPrograms({ graph, limits, target, ...expectedPlaces(constants) });
-  const pages = memoryPages(programs, target, options.maxMemory);
+  const { weights, weightBytes } = expectedPlaces(constants);
+  const trailerBytes = target.weights.trailer ? weightTrailerBytes : 0;
+  const programs = planPrograms({ graph, limits, target, weights, weightBytes: weightBytes + trailerBytes });
+  const memoryBytes = memoryOf(programs, target, options.maxMemory);
   verifyKernels(programs);
-  return { ...prepared, limits, constants, programs, memoryBytes: pages * target.memory.page };
+  return { ...prepared, limits, constants, programs, memoryBytes };
 }
 
 /** A plan vouches for its kernels; after the memory check, because addresses beyond the target's reach make no legal kernel. */
@@ -76,8 +78,9 @@ interface PlanInput {
 /** One program for each variant of the target. */
 export function planPrograms({ target, ...input }: PlanInput): readonly VariantProgram[] {
   return target.variants.map((variant) => {
-    const { name, atoms, vectorBytes } = variant;
-    return { variant, program: plan({ ...input, target: { variant: name, atoms, vectorBytes } }) };
+    const { name, atoms, vectorBytes, threads } = variant;
+    const facts = { variant: name, atoms, vectorBytes, threads, weights: target.weights.place };
+    return { variant, program: plan({ ...input, target: facts }) };
   });
 }
 
@@ -110,14 +113,14 @@ export async function packWeights(
 }
 
 /**
- * Pages of the artefact's one memory: what its largest variant takes. Throws plan/memory where that is more than asked for, or than
- * the target can address, and says what takes the room.
+ * Bytes of the artefact's one memory, in whole pages: what its largest variant takes. Throws plan/memory where that, with weights that lie apart and
+ * one thread's scratch, is more than asked for, or than the target can address, and says what takes the room.
  */
-export function memoryPages(programs: readonly VariantProgram[], target: Target, maxMemory: number | undefined): number {
+export function memoryOf(programs: readonly VariantProgram[], target: Target, maxMemory: number | undefined): number {
   const bySize = programs.toSorted((a, b) => b.program.memory.bytes - a.program.memory.bytes);
   const { memory, limits } = required(bySize[0], "variant").program;
-  const pages = Math.ceil(memory.bytes / target.memory.page);
-  const bytes = pages * target.memory.page;
+  const memoryBytes = roundUp(memory.bytes, target.memory.page);
+  const bytes = memoryBytes + memory.threadBytes + (target.weights.place === "apart" ? memory.weights.bytes : 0);
   const parts = `weights ${memory.weights.bytes}, sessions ${memory.state.bytes}, scratch ${memory.scratch.bytes}, logits ${memory.logits.bytes}`;
   const hint = `lower --context (now ${limits.context}), --sessions (${limits.sessions}) or --prefill-chunk (${limits.prefillChunk}), or quantise further`;
   if (maxMemory !== undefined && bytes > maxMemory) {
@@ -127,8 +130,8 @@ export function memoryPages(programs: readonly VariantProgram[], target: Target,
     });
   }
   if (bytes > target.memory.largest) {
-    const fact = `the plan takes ${bytes} bytes (${parts}); a 32-bit memory holds ${target.memory.largest}`;
+    const fact = `the plan takes ${bytes} bytes (${parts}); ${target.memory.largest <= 2 ** 32 ? "a 32-bit memory" : "the target"} holds ${target.memory.largest}`;
     throw new LfmcError("plan/memory", fact, { subject: target.name, hint });
   }
-  return pages;
+  return memoryBytes;
 }

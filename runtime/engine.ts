@@ -6,11 +6,13 @@ import { LfmcError } from "./errors.ts";
 import type { Manifest } from "./manifest.ts";
 import { rowBytes } from "./manifest-parse.ts";
 
-/** `memory.buffer` holds the manifest's memory map and is never replaced: the memory does not grow. */
 export interface Engine {
-  readonly memory: { readonly buffer: ArrayBufferLike };
+  /** The buffer holds the manifest's memory map, from `byteOffset` on (0 by default), and is never replaced: the memory does not grow. */
+  readonly memory: { readonly buffer: ArrayBufferLike; readonly byteOffset?: number };
   /** Runs the first `rowCount` rows; writes the logits of the `logitCount` rows that want them. Blocks until done. */
   forward(rowCount: number, logitCount: number): void;
+  /** Lets go of what the engine holds beside its memory: threads, files. Nothing is called after it. */
+  close?(): void;
 }
 
 /** One token at one place of one session. */
@@ -31,15 +33,16 @@ export class RowRunner {
   /** Throws `artefact/mismatch` where the engine's memory is not the one that the manifest describes. */
   constructor(manifest: Manifest, engine: Engine) {
     const { bytes, rows } = manifest.memory;
-    if (engine.memory.buffer.byteLength < bytes) {
-      throw new LfmcError("artefact/mismatch", `has ${engine.memory.buffer.byteLength} bytes of memory, the plan needs ${bytes}`, {
+    const { buffer, byteOffset = 0 } = engine.memory;
+    if (buffer.byteLength - byteOffset < bytes) {
+      throw new LfmcError("artefact/mismatch", `has ${buffer.byteLength - byteOffset} bytes of memory, the plan needs ${bytes}`, {
         subject: "engine",
-        hint: "Give it memory.pages pages, as the manifest says.",
+        hint: "Give it memory.bytes bytes, as the manifest says.",
       });
     }
     this.#manifest = manifest;
     this.#engine = engine;
-    this.#rows = new DataView(engine.memory.buffer, rows.offset, rows.bytes);
+    this.#rows = new DataView(buffer, byteOffset + rows.offset, rows.bytes);
   }
 
   /**
@@ -47,6 +50,7 @@ export class RowRunner {
    * the next call. Rows of one slot must follow each other in position. Throws `run/input` or `run/context`.
    */
   forward(rows: readonly Row[]): readonly Float32Array[] {
+    const engine = this.#open();
     const logitCount = this.#check(rows);
     rows.forEach((row, i) => {
       const at = i * rowBytes;
@@ -55,27 +59,34 @@ export class RowRunner {
       this.#rows.setInt32(at + 8, row.position, true);
       this.#rows.setInt32(at + 12, row.wantsLogits ? 1 : 0, true);
     });
-    const engine = this.#open();
     engine.forward(rows.length, logitCount);
     const { offset, strideBytes } = this.#manifest.memory.logits;
     const { vocabSize } = this.#manifest.model;
-    return Array.from({ length: logitCount }, (_, r) => new Float32Array(engine.memory.buffer, offset + r * strideBytes, vocabSize));
+    const { buffer, byteOffset = 0 } = engine.memory;
+    return Array.from({ length: logitCount }, (_, r) => new Float32Array(buffer, byteOffset + offset + r * strideBytes, vocabSize));
   }
 
   /** The state block of a slot: its KV cache and convolution rings. */
   slotBytes(slot: number): Uint8Array {
     const { offset, slotBytes } = this.#manifest.memory.state;
-    return new Uint8Array(this.#open().memory.buffer, offset + slot * slotBytes, slotBytes);
+    const { buffer, byteOffset = 0 } = this.#open().memory;
+    return new Uint8Array(buffer, byteOffset + offset + slot * slotBytes, slotBytes);
   }
 
-  /** Lets go of the engine; every later call throws `run/disposed`. */
+  /** Closes the engine and lets go of it; every later call throws `run/disposed`. */
   close(): void {
+    this.#engine?.close?.();
     this.#engine = null;
   }
 
   #open(): Engine {
-    if (this.#engine) return this.#engine;
-    throw new LfmcError("run/disposed", "has been disposed of", { subject: "model", hint: "Load it again." });
+    if (!this.#engine) throw new LfmcError("run/disposed", "has been disposed of", { subject: "model", hint: "Load it again." });
+    // Logits are views of the memory: who transfers their buffer takes all of it away.
+    if (this.#engine.memory.buffer.byteLength > 0) return this.#engine;
+    throw new LfmcError("run/disposed", "has lost its memory: a buffer of logits was transferred", {
+      subject: "model",
+      hint: "Load it again, and copy logits before you transfer them.",
+    });
   }
 
   /** Returns how many rows want logits. */

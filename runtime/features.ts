@@ -34,13 +34,11 @@ export interface VariantWish {
 export function selectVariant(variants: readonly Variant[], features: ReadonlySet<string>, wish: VariantWish): Variant {
   const missing = (variant: Variant): readonly string[] => variant.features.filter((feature) => !features.has(feature));
   if (wish.variant !== undefined) {
-    const named = variants.find(({ name }) => name === wish.variant);
-    if (!named) throw refused(`"${wish.variant}" is not in the artefact`, `It has ${variants.map(({ name }) => name).join(", ")}.`);
+    const named = variantNamed(variants, wish.variant);
     if (missing(named).length === 0) return named;
     throw refused(`"${named.name}" needs ${missing(named).join(", ")}, which this engine lacks`, "Leave the variant to the runtime.");
   }
-  const threads = wish.threads ?? 1;
-  if (!Number.isSafeInteger(threads) || threads < 1) throw refused(`${threads} is not a number of threads`, "Give 1 or more.");
+  const threads = threadCount(wish);
   const candidates = variants.filter((variant) => variant.threads === threads > 1);
   if (candidates.length === 0) {
     throw refused(
@@ -52,6 +50,19 @@ export function selectVariant(variants: readonly Variant[], features: ReadonlySe
   if (best) return best;
   const lacking = [...new Set(candidates.flatMap(missing))].join(", ");
   throw refused(`this engine lacks ${lacking}, which every variant needs`, "Use a newer engine.");
+}
+
+/** The variant of that name; throws `run/variant` where the artefact has none. */
+export function variantNamed(variants: readonly Variant[], name: string): Variant {
+  const named = variants.find((variant) => variant.name === name);
+  if (named) return named;
+  throw refused(`"${name}" is not in the artefact`, `It has ${variants.map((variant) => variant.name).join(", ")}.`);
+}
+
+/** How many threads are asked for; throws `run/variant` where that is no number from 1 to `most`. */
+export function threadCount({ threads = 1 }: VariantWish, most = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isSafeInteger(threads) && threads >= 1 && threads <= most) return threads;
+  throw refused(`${threads} is not a number of threads`, most === Number.MAX_SAFE_INTEGER ? "Give 1 or more." : `Give 1 to ${most}.`);
 }
 
 function bytesOfHex(hex: string): Uint8Array<ArrayBuffer> {

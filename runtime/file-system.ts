@@ -1,7 +1,5 @@
-/**
- * The host's files, where it has any, without an import: Node, Deno and Bun hand out their built-in modules by
- * `process.getBuiltinModule`. So one entry file serves every host, and bundlers for browsers and workers find nothing to resolve.
- */
+/** The host's files, where it has any. */
+import { builtinModule, hasFunctions } from "./host.ts";
 
 export interface FileSystem {
   open(path: URL): Promise<FileHandle>;
@@ -14,22 +12,18 @@ export interface FileHandle {
   close(): Promise<void>;
 }
 
-interface BuiltinModules {
-  getBuiltinModule(name: string): unknown;
-}
-
 /** The host's file system, or null in browsers and edge workers. */
 export function hostFileSystem(): FileSystem | null {
-  const host: unknown = Reflect.get(globalThis, "process");
-  if (!hasBuiltins(host)) return null;
-  const files: unknown = host.getBuiltinModule("node:fs/promises");
+  const files = builtinModule("node:fs/promises");
   return isFileSystem(files) ? files : null;
 }
 
-function hasBuiltins(value: unknown): value is BuiltinModules {
-  return typeof value === "object" && value !== null && "getBuiltinModule" in value && typeof value.getBuiltinModule === "function";
+/** The path of a file: URL as the host writes paths; null where the host has no files, or the URL names none. */
+export function pathOfUrl(url: URL): string | null {
+  const urls = builtinModule("node:url");
+  return url.protocol === "file:" && hasFunctions(urls, "fileURLToPath") ? String(urls.fileURLToPath(url)) : null;
 }
 
 function isFileSystem(value: unknown): value is FileSystem {
-  return typeof value === "object" && value !== null && "open" in value && "readFile" in value;
+  return hasFunctions(value, "open", "readFile");
 }

@@ -2,8 +2,10 @@
  * From an artefact to a model. The artefact's parts come from its folder (`base`), or one by one from the caller where the host has
  * no folder: an edge worker passes the module it imported and a way to its weights.
  */
+import type { Engine } from "./engine.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { type VariantWish, detectFeatures, selectVariant } from "./features.ts";
+import { loadLibrary } from "./load-library.ts";
 import type { Manifest, Variant } from "./manifest.ts";
 import { parseManifest } from "./manifest-parse.ts";
 import { type Model, createModel } from "./model.ts";
@@ -28,7 +30,9 @@ export interface LoadOptions extends VariantWish {
   readonly manifest?: unknown;
   /** The module of the chosen variant, in place of the file. */
   readonly module?: WebAssembly.Module | Response | URL | undefined;
-  /** The weights, in place of the files. */
+  /** The built library of a C artefact, in place of the file in its folder `build`; a file: URL. */
+  readonly library?: URL | undefined;
+  /** The weights, in place of the files; of a C artefact, a file: URL of the folder that holds them. */
   readonly weights?: WeightsInput | undefined;
   /** Parsed tokenizer.json and tokenizer_config.json, in place of the files; null for no tokenizer. */
   readonly tokenizer?: { readonly json: unknown; readonly config?: unknown } | null | undefined;
@@ -56,21 +60,37 @@ async function loadParts(options: LoadOptions): Promise<Model> {
   const begin = performance.now();
   const source = options.source ?? (options.base ? urlSource(options.base) : noSource);
   const manifest = parseManifest(options.manifest ?? (await readJson(source, "manifest.json", options.signal)));
-  const variant = selectVariant(manifest.variants, detectFeatures(), options);
   const totalBytes = manifest.memory.weights.bytes;
-  const report = (phase: LoadProgress["phase"], loadedBytes: number): void => options.onProgress?.({ phase, loadedBytes, totalBytes });
+  const report: Report = (phase, loadedBytes) => options.onProgress?.({ phase, loadedBytes, totalBytes });
   report("module", 0);
+  const loadEngine = manifest.target === "wasm-simd" ? loadModule : loadLibrary;
+  const [{ engine, variant }, tokenizer] = await Promise.all([
+    loadEngine(manifest, source, options, report),
+    openTokenizer(manifest, source, options),
+  ]);
+  report("ready", totalBytes);
+  return createModel({ manifest, engine, tokenizer, variant, loadSeconds: (performance.now() - begin) / 1000 });
+}
+
+type Report = (phase: LoadProgress["phase"], loadedBytes: number) => void;
+
+/** What an artefact's code and weights become. */
+export interface LoadedEngine {
+  readonly engine: Engine;
+  readonly variant: Variant;
+}
+
+async function loadModule(manifest: Manifest, source: ArtefactSource, options: LoadOptions, report: Report): Promise<LoadedEngine> {
+  const variant = selectVariant(manifest.variants, detectFeatures(), options);
   const memory = createMemory(manifest);
   const module = await openModule(variant, source, options);
-  const [engine, tokenizer] = await Promise.all([
+  const [engine] = await Promise.all([
     instantiate(variant.module, module, memory),
-    openTokenizer(manifest, source, options),
     openWeights(manifest, memory, source, options, (bytes) => {
       report("weights", bytes);
     }),
   ]);
-  report("ready", totalBytes);
-  return createModel({ manifest, engine, tokenizer, variant, loadSeconds: (performance.now() - begin) / 1000 });
+  return { engine, variant };
 }
 
 async function openModule(variant: Variant, source: ArtefactSource, options: LoadOptions): Promise<WebAssembly.Module> {

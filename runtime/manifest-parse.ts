@@ -13,6 +13,7 @@ import {
   type Region,
   type Ring,
   type SamplingDefaults,
+  type SourceFile,
   type SpecialTokens,
   type StateMap,
   type Variant,
@@ -40,11 +41,12 @@ export function parseManifest(json: unknown): Manifest {
     version: manifestVersion,
     lfmc: root.string("lfmc"),
     name: root.string("name"),
-    target: root.oneOf("target", ["wasm-simd"]),
+    target: root.oneOf("target", ["wasm-simd", "c", "c-x86", "c-arm"]),
     model: parseModel(root.object("model")),
     limits: parseLimits(root.object("limits")),
     memory,
     variants: root.array("variants").map(parseVariant),
+    sources: root.array("sources").map(parseSourceFile),
     weights: root.array("weights").map(parseWeightPart),
     tensors: root.array("tensors").map((tensor) => parseTensor(tensor, memory.weights)),
     quantization: parseQuantization(root.object("quantization")),
@@ -63,8 +65,9 @@ export function parseManifest(json: unknown): Manifest {
  * The checksum of the fields that belong to the module and the weights: an address or a limit that is altered would not be noticed in any other
  * way. CRC-32 of their JSON with sorted keys, as 8 hexadecimal digits.
  */
-export function manifestChecksum({ model, limits, memory, variants, weights, tensors, quantization }: Omit<Manifest, "checksum">): string {
-  const text = JSON.stringify({ model, limits, memory, variants, weights, tensors, quantization }, sortKeys);
+export function manifestChecksum(manifest: Omit<Manifest, "checksum">): string {
+  const { target, model, limits, memory, variants, sources, weights, tensors, quantization } = manifest;
+  const text = JSON.stringify({ target, model, limits, memory, variants, sources, weights, tensors, quantization }, sortKeys);
   return crc32(new TextEncoder().encode(text)).toString(16).padStart(8, "0");
 }
 
@@ -98,7 +101,8 @@ function parseMemory(at: Reader): MemoryMap {
   const logits = at.object("logits");
   return {
     bytes: at.positive("bytes"),
-    pages: at.positive("pages"),
+    pages: at.integer("pages"),
+    threadBytes: at.integer("threadBytes"),
     weights: parseRegion(at.object("weights")),
     state: parseState(at.object("state")),
     rows: parseRegion(at.object("rows")),
@@ -134,6 +138,10 @@ function parseVariant(at: Reader): Variant {
     bytes: at.positive("bytes"),
     sha256: at.hash("sha256"),
   };
+}
+
+function parseSourceFile(at: Reader): SourceFile {
+  return { path: at.fileName("path", ""), sha256: at.hash("sha256") };
 }
 
 function parseWeightPart(at: Reader): WeightPart {
@@ -184,10 +192,10 @@ function parseFiles(at: Reader): Manifest["files"] {
 }
 
 /** What ties the fields to one another. */
-function checkWhole(root: Reader, { memory, limits, model, weights, variants, tokens }: Manifest): void {
-  if (memory.pages > maximumPages) root.fail("memory.pages", `is above ${maximumPages}, the most that a 32-bit memory has`);
-  if (memory.bytes !== memory.pages * pageBytes) root.fail("memory.bytes", `is not ${memory.pages} pages of 64 KiB`);
-  checkRegions(root, memory);
+function checkWhole(root: Reader, manifest: Manifest): void {
+  const { memory, limits, model, sources, weights, variants, tokens } = manifest;
+  if (manifest.target === "wasm-simd") checkModuleMemory(root, memory);
+  else checkLibrary(root, manifest);
   checkState(root, memory.state, limits);
   if (memory.state.bytes < limits.sessions * memory.state.slotBytes) root.fail("memory.state", "does not hold limits.sessions slots");
   if (memory.rows.bytes < limits.prefillChunk * rowBytes) root.fail("memory.rows", "does not hold limits.prefillChunk rows");
@@ -197,17 +205,34 @@ function checkWhole(root: Reader, { memory, limits, model, weights, variants, to
   const partBytes = weights.reduce((sum, part) => sum + part.bytes, 0);
   if (partBytes !== memory.weights.bytes) root.fail("weights", `have ${partBytes} bytes, their region has ${memory.weights.bytes}`);
   if (variants.length === 0) root.fail("variants", "is empty");
-  for (const list of [variants.map((v) => v.name), variants.map((v) => v.module), weights.map((w) => w.path)]) {
+  const files = [...variants.map(({ module }) => module), ...[...sources, ...weights].map(({ path }) => path)];
+  for (const list of [variants.map(({ name }) => name), files]) {
     const repeated = list.find((name, i) => list.indexOf(name) !== i);
-    if (repeated !== undefined) root.fail("variants and weights", `name "${repeated}" twice`);
+    if (repeated !== undefined) root.fail("variants, sources and weights", `name "${repeated}" twice`);
   }
   for (const id of [tokens.bos, tokens.pad, ...tokens.eos]) {
     if (id !== null && id >= model.vocabSize) root.fail("tokens", `names ${id}, outside the vocabulary of ${model.vocabSize}`);
   }
 }
 
-function checkRegions(root: Reader, memory: MemoryMap): void {
-  const names = ["weights", "state", "rows", "logits", "scratch"] as const;
+/** Of a module: everything lies in its one memory of whole pages. */
+function checkModuleMemory(root: Reader, memory: MemoryMap): void {
+  if (memory.pages > maximumPages) root.fail("memory.pages", `is above ${maximumPages}, the most that a 32-bit memory has`);
+  if (memory.bytes !== memory.pages * pageBytes) root.fail("memory.bytes", `is not ${memory.pages} pages of 64 KiB`);
+  checkRegions(root, memory, ["weights", "state", "rows", "logits", "scratch"]);
+}
+
+/** Of a library: its weights are one file, mapped beside the memory; its files and its symbols bear its name. */
+function checkLibrary(root: Reader, { memory, sources, weights }: Manifest): void {
+  root.fileName("name", "");
+  if (memory.pages !== 0) root.fail("memory.pages", "is not 0: a library's memory has no pages");
+  if (memory.weights.offset !== 0) root.fail("memory.weights.offset", "is not 0: a library's weights are a file of their own");
+  if (weights.length !== 1) root.fail("weights", "are not one file");
+  if (sources.length === 0) root.fail("sources", "is empty");
+  checkRegions(root, memory, ["state", "rows", "logits", "scratch"]);
+}
+
+function checkRegions(root: Reader, memory: MemoryMap, names: readonly ("weights" | "state" | "rows" | "logits" | "scratch")[]): void {
   const regions = names.map((name) => ({ name: `memory.${name}`, ...memory[name] }));
   checkApart(root, regions, memory.bytes, "the memory");
 }

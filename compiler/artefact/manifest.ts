@@ -1,12 +1,11 @@
 /** Builds `manifest.json` (runtime/manifest.ts) from what the compile made. */
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
-import type { EmittedCode, Target, TargetVariant } from "../../targets/target.ts";
+import type { EmittedCode, PackageFile, Target, TargetVariant } from "../../targets/target.ts";
 import { manifestFormat, manifestVersion, type Manifest, type PackedTensor } from "../../runtime/manifest.ts";
 import { manifestChecksum } from "../../runtime/manifest-parse.ts";
 import type { ImportedModel, ModelFiles } from "../import/model.ts";
 import type { Node } from "../graph/types.ts";
-import type { CompileOptions } from "../options.ts";
 import type { PackedConstant } from "../plan/constants.ts";
 import type { WeightPlace } from "../plan/plan.ts";
 import type { Program } from "../plan/program.ts";
@@ -32,11 +31,11 @@ function readVersion(): string {
 
 export interface ManifestInput {
   readonly model: ImportedModel;
-  readonly options: CompileOptions;
+  readonly name: string;
   readonly draft: Draft;
   readonly programs: readonly VariantProgram[];
   /** Of the memory that all variants share. */
-  readonly pages: number;
+  readonly memoryBytes: number;
   readonly target: Target;
   readonly weights: ReadonlyMap<string, WeightPlace>;
   readonly region: { readonly parts: readonly WrittenPart[]; readonly bytes: number; readonly sha256: string };
@@ -45,19 +44,18 @@ export interface ManifestInput {
 }
 
 export function buildManifest(input: ManifestInput): Manifest {
-  const { model, options, draft, programs, pages, target, weights, region, files, code } = input;
+  const { model, name, draft, programs, memoryBytes, target, weights, region, files, code } = input;
   const { constants, numerics } = draft;
   const { program } = required(programs[0], "variant");
   const { memory, limits } = program;
   const { config } = model;
   const { rows, logits, state } = memory;
-  const bytes = pages * target.memory.page;
   const scratch = { offset: memory.scratch.offset, bytes: Math.max(...programs.map((each) => each.program.memory.scratch.bytes)) };
   const manifest = {
     format: manifestFormat,
     version: manifestVersion,
     lfmc: packageVersion,
-    name: options.name ?? model.name,
+    name,
     target: target.name,
     model: {
       type: config.type,
@@ -71,7 +69,16 @@ export function buildManifest(input: ManifestInput): Manifest {
       hash: modelHash(region.sha256, program, numerics.kv),
     },
     limits,
-    memory: { bytes, pages, weights: memory.weights, state, rows, logits, scratch },
+    memory: {
+      bytes: memoryBytes,
+      pages: target.name === "wasm-simd" ? memoryBytes / target.memory.page : 0,
+      threadBytes: Math.max(...programs.map((each) => each.program.memory.threadBytes)),
+      weights: memory.weights,
+      state,
+      rows,
+      logits,
+      scratch,
+    },
     variants: code.map(({ variant, code: { path, binary } }) => ({
       name: variant.name,
       module: path,
@@ -80,6 +87,7 @@ export function buildManifest(input: ManifestInput): Manifest {
       bytes: binary.length,
       sha256: sha256(binary),
     })),
+    sources: [],
     weights: region.parts,
     tensors: constants.map((constant) => packedTensor(constant, weights)),
     quantization: { weights: weightsName(numerics), activations: draft.graph.nodes.some(readsGroups) ? "q8" : "f32", kv: numerics.kv },
@@ -88,6 +96,17 @@ export function buildManifest(input: ManifestInput): Manifest {
     files: { tokenizer: files.tokenizer, tokenizerConfig: files.tokenizerConfig, chatTemplate: files.chatTemplate },
   } as const;
   return { ...manifest, checksum: manifestChecksum(manifest) };
+}
+
+/** The manifest with the C files among `files` as its sources: what a library is built from must be what was written. */
+export function withSources(manifest: Manifest, files: readonly PackageFile[]): Manifest {
+  const sources = files.filter(({ path }) => /\.[ch]$/.test(path)).map(({ path, text }) => ({ path, sha256: sha256(text) }));
+  return { ...manifest, sources, checksum: manifestChecksum({ ...manifest, sources }) };
+}
+
+/** `manifest.json`. */
+export function manifestFile(manifest: Manifest): PackageFile {
+  return { path: "manifest.json", text: `${JSON.stringify(manifest, null, 2)}\n` };
 }
 
 /** `q4_0`, or `q4_0 but model.embed_tokens.*=q8_0`. */

@@ -4,7 +4,8 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, open, type FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import type { WeightFiles } from "../../targets/target.ts";
 
 /** Packed tensors start on cache lines. */
 export const tensorAlignment = 64;
@@ -18,7 +19,7 @@ export interface WrittenPart {
 export interface WeightFile {
   /** Appends a tensor and returns its offset in the region. */
   append(bytes: Uint8Array): Promise<number>;
-  /** The parts, the region's length, and the sha256 of the whole region. */
+  /** The parts, the region's length with its trailer, and the sha256 of the tensors. */
   finish(): Promise<{ readonly parts: readonly WrittenPart[]; readonly bytes: number; readonly sha256: string }>;
   /** Closes the open part, whatever happened. */
   close(): Promise<void>;
@@ -31,9 +32,23 @@ interface OpenPart {
   bytes: number;
 }
 
-/** Starts `folder/weights/00000.bin`, ….  `partBytes` is the largest part. */
-export async function createWeightFile(folder: string, partBytes: number): Promise<WeightFile> {
-  await mkdir(join(folder, "weights"));
+/** Bytes of a trailer. */
+export const weightTrailerBytes = 64;
+
+/**
+ * What stands behind the tensors of a weights file that is mapped: "LFMCWTS1", the length of the whole file (u64, little-endian), the sha256 of
+ * all before it, zeros. So a library tells its own file from another model's without reading it through.
+ */
+export function weightTrailer(tensorBytes: number, sha256: string): Uint8Array {
+  const trailer = Buffer.alloc(weightTrailerBytes);
+  trailer.write("LFMCWTS1", "latin1");
+  trailer.writeBigUInt64LE(BigInt(tensorBytes + weightTrailerBytes), 8);
+  trailer.write(sha256, 16, "hex");
+  return trailer;
+}
+
+/** Starts the target's weights files in `folder`. `partBytes` is the largest part. */
+export function createWeightFile(folder: string, { path: pathOf, trailer }: WeightFiles, partBytes: number): WeightFile {
   const whole = createHash("sha256");
   const parts: WrittenPart[] = [];
   let part: OpenPart | null = null;
@@ -47,7 +62,8 @@ export async function createWeightFile(folder: string, partBytes: number): Promi
     parts.push({ path, bytes, sha256: hash.digest("hex") });
   };
   const openPart = async (): Promise<OpenPart> => {
-    const path = `weights/${String(parts.length).padStart(5, "0")}.bin`;
+    const path = typeof pathOf === "string" ? pathOf : pathOf(parts.length);
+    await mkdir(dirname(join(folder, path)), { recursive: true });
     return { path, handle: await open(join(folder, path), "wx"), hash: createHash("sha256"), bytes: 0 };
   };
   const write = async (bytes: Uint8Array): Promise<void> => {
@@ -72,8 +88,10 @@ export async function createWeightFile(folder: string, partBytes: number): Promi
       return start;
     },
     async finish() {
+      const sha256 = whole.copy().digest("hex");
+      if (trailer) await write(weightTrailer(offset, sha256));
       await closePart();
-      return { parts, bytes: offset, sha256: whole.digest("hex") };
+      return { parts, bytes: offset, sha256 };
     },
     async close() {
       await part?.handle.close();

@@ -9,7 +9,7 @@ import type { Kernel } from "../kernel/ir.ts";
 import { cacheBytes } from "../kernel/library/kv-cache.ts";
 import { blockSize } from "../numeric/quantize.ts";
 import { packedBytes, type PackedConstant } from "../plan/constants.ts";
-import type { Placement, Program, Step } from "../plan/program.ts";
+import type { Placement, Program, Step, StepArgument } from "../plan/program.ts";
 import { cacheShape } from "../plan/state.ts";
 
 export interface KernelCost {
@@ -38,6 +38,11 @@ export function rowsOfStep({ arguments: args }: Step, call: CallRows): number {
   return args.some((arg) => arg.kind === "count" && arg.of === "logits") ? call.logits : call.rows;
 }
 
+/** Units of a step that threads share; 0 where one thread runs it. */
+export function unitCount(units: Step["units"], call: CallRows): number {
+  return typeof units === "number" ? units : units === null ? 0 : call[units];
+}
+
 export function kernelCost(context: CostContext, index: number, call: CallRows): KernelCost {
   const { graph, program, constants } = context;
   const step = required(program.steps[index], `step ${index}`);
@@ -50,7 +55,7 @@ export function kernelCost(context: CostContext, index: number, call: CallRows):
     `node of ${step.label}`,
   );
   const rows = rowsOfStep(step, call);
-  const count = countCall(kernel, rows, call);
+  const count = countCall(kernel, step, rows, call);
   const matrix = constants.find(({ name, form }) => name === node.inputs[1] && form.kind === "panels");
   const layout = matrix?.form.kind === "panels" ? matrix.form.layout : null;
   return {
@@ -61,9 +66,14 @@ export function kernelCost(context: CostContext, index: number, call: CallRows):
 }
 
 /** The loops of attention depend on positions in memory: as many blocks as there are, each full but the last. */
-function countCall(kernel: Kernel, rows: number, { position }: CallRows): Count {
-  const blocks = Math.ceil((position + 1) / blockSize);
-  return countKernel(kernel, { rows }, { assume: { block: blocks, position: (position + 1) / blocks } });
+function countCall(kernel: Kernel, step: Step, rows: number, call: CallRows): Count {
+  const positions = call.position + 1;
+  const blocks = Math.ceil(positions / blockSize);
+  const bounds = kernel.parameters.flatMap(({ name }, i): [string, number][] => {
+    const argument = step.arguments[i];
+    return argument?.kind === "bound" ? [[name, argument.of === "from" ? 0 : unitCount(step.units, call)]] : [];
+  });
+  return countKernel(kernel, { rows, ...Object.fromEntries(bounds) }, { assume: { block: blocks, position: positions / blocks } });
 }
 
 interface CallSite {
@@ -82,7 +92,7 @@ function touchedBytes(context: CostContext, site: CallSite, { regions }: Count):
     const argument = site.step.arguments[i];
     const moved = regions[name];
     if (argument?.kind !== "address" || !moved) return;
-    const { key, bound } = bufferAt(context, site, argument.address, argument.note);
+    const { key, bound } = bufferAt(context, site, argument);
     const known = traffic.get(key) ?? { loadBytes: 0, storeBytes: 0 };
     traffic.set(key, { bound, loadBytes: known.loadBytes + moved.loadBytes, storeBytes: known.storeBytes + moved.storeBytes });
   });
@@ -93,11 +103,16 @@ function touchedBytes(context: CostContext, site: CallSite, { regions }: Count):
 }
 
 /** The buffer at an address, and how many of its bytes this call can touch. */
-function bufferAt({ program, constants }: CostContext, site: CallSite, address: number, note: string): { key: string; bound: number } {
+function bufferAt(
+  { program, constants }: CostContext,
+  site: CallSite,
+  { space, address, note }: Extract<StepArgument, { readonly kind: "address" }>,
+): { key: string; bound: number } {
   const { memory, limits } = program;
   const constant = constants.find(({ name }) => name === note);
   if (constant) return { key: note, bound: packedBytes(constant.form) };
   const holds = (placement: Placement): boolean =>
+    space === "memory" &&
     address >= placement.offset &&
     address < placement.offset + placement.bytes &&
     placement.firstStep <= site.index &&

@@ -4,12 +4,14 @@
  */
 import type { Target, TargetVariant } from "../../targets/target.ts";
 import { required } from "../errors.ts";
+import type { KernelCall } from "../native/kernels.ts";
+import { roundUp } from "../numeric/quantize.ts";
 import { rowBytes } from "../kernel/library/rows.ts";
 import type { CompileOptions } from "../options.ts";
 import { draftPrograms } from "../pipeline.ts";
-import type { Program, Step } from "../plan/program.ts";
+import type { Program, Space, Step, StepArgument } from "../plan/program.ts";
 import { instantiateKernels, type KernelInstance } from "./instance.ts";
-import { kernelCost, rowsOfStep, type CallRows, type CostContext } from "./kernel-cost.ts";
+import { kernelCost, rowsOfStep, unitCount, type CallRows, type CostContext } from "./kernel-cost.ts";
 import type { Roofs } from "./roofs.ts";
 import { benchShapes } from "./shapes.ts";
 import { median, now, samplesOf, type Patience } from "./timing.ts";
@@ -47,6 +49,7 @@ const calls: readonly CallRows[] = [
   { rows: 64, logits: 1, position: 511 },
 ];
 const context = 1024;
+const spaceAlignment = 64;
 const patience: Patience = { least: 3, most: 30, seconds: 2 };
 
 /** A shape with its plan for one variant. */
@@ -69,19 +72,42 @@ export function plansWith(target: Target, variant: TargetVariant, pattern: strin
 }
 
 /** Measures the kernels of a plan whose name holds `pattern`. */
-export function measurePlan(target: Target, planned: Planned, roofs: Roofs, pattern: string): readonly KernelFigure[] {
-  const { program } = planned;
-  const machine = instantiateKernels(target, program.kernels, program.memory.bytes);
+export async function measurePlan(target: Target, planned: Planned, roofs: Roofs, pattern: string): Promise<readonly KernelFigure[]> {
+  const { program, variant } = planned;
+  const starts = spaceStarts(target, program);
+  const machine = await instantiateKernels(target, variant, program.kernels, starts.end);
   return calls.flatMap((call) => {
     writeRows(machine.memory, program, call);
-    const seconds = passTimes(program, machine, call);
+    const argumentsOf = (step: Step) => step.arguments.map((argument) => valueOf(argument, step, call, machine.base, starts));
+    const seconds = passTimes(program, machine, argumentsOf);
     return figuresOf(target, planned, roofs, call, seconds).filter(({ record }) => record.kernel.includes(pattern));
   });
 }
 
+/** Where each space begins in the one memory that kernels are measured on. */
+type SpaceStarts = Readonly<Record<Space | "end", number>>;
+
+function spaceStarts(target: Target, { memory }: Program): SpaceStarts {
+  const thread = roundUp(memory.bytes, spaceAlignment);
+  const weights = thread + roundUp(memory.threadBytes, spaceAlignment);
+  return { memory: 0, thread, weights, end: weights + (target.weights.place === "apart" ? memory.weights.bytes : 0) };
+}
+
+/** One thread does all of a step's units. */
+function valueOf(argument: StepArgument, { units }: Step, call: CallRows, base: number, starts: SpaceStarts): number {
+  switch (argument.kind) {
+    case "address":
+      return base + starts[argument.space] + argument.address;
+    case "count":
+      return call[argument.of];
+    case "bound":
+      return argument.of === "from" ? 0 : unitCount(units, call);
+  }
+}
+
 /** Rows of slot 0 that end at the call's position; the last ones want logits. */
-function writeRows(memory: WebAssembly.Memory, program: Program, { rows, logits, position }: CallRows): void {
-  const view = new DataView(memory.buffer, program.memory.rows.offset);
+function writeRows({ buffer, byteOffset }: Uint8Array, program: Program, { rows, logits, position }: CallRows): void {
+  const view = new DataView(buffer, byteOffset + program.memory.rows.offset);
   for (let row = 0; row < rows; row++) {
     const fields = [row, 0, position - rows + 1 + row, row >= rows - logits ? 1 : 0];
     fields.forEach((field, i) => {
@@ -91,21 +117,17 @@ function writeRows(memory: WebAssembly.Memory, program: Program, { rows, logits,
 }
 
 /** Median seconds of every step over whole passes, after passes that let the engine's optimising compiler step in. */
-function passTimes({ steps }: Program, { functions }: KernelInstance, call: CallRows): readonly number[] {
-  const prepared = steps.map((step) => ({ run: required(functions.get(step.kernel), step.kernel), args: argumentsOf(step, call) }));
+function passTimes({ steps }: Program, { functions }: KernelInstance, argumentsOf: (step: Step) => KernelCall): readonly number[] {
+  const prepared = steps.map((step) => ({ kernel: required(functions.get(step.kernel), step.kernel), args: argumentsOf(step) }));
   const pass = (): readonly number[] =>
-    prepared.map(({ run, args }) => {
+    prepared.map(({ kernel, args }) => {
       const begin = now();
-      run(...args);
+      kernel.call(args);
       return now() - begin;
     });
   samplesOf({ least: 2, most: 1000, seconds: 1 }, pass);
   const passes = samplesOf(patience, pass);
   return steps.map((_, i) => median(passes.map((times) => required(times[i], "time"))));
-}
-
-function argumentsOf({ arguments: args }: Step, { rows, logits }: CallRows): readonly number[] {
-  return args.map((arg) => (arg.kind === "address" ? arg.address : arg.of === "rows" ? rows : logits));
 }
 
 /** One figure a kernel: the mean of its steps. */

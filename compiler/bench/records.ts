@@ -2,7 +2,9 @@
 import { cpus } from "node:os";
 import type { Target, TargetVariant } from "../../targets/target.ts";
 import { detectFeatures, type Manifest, type Model } from "../../runtime/index.ts";
-import { required } from "../errors.ts";
+import { LfmcError, required } from "../errors.ts";
+import { findCompiler } from "../native/compiler.ts";
+import { runsVariant } from "../native/processor.ts";
 import { measurePlan, plansWith, type KernelFigure } from "./kernels.ts";
 import { measureModel, type ModelSpeed, type ModelWork } from "./model.ts";
 import { measureRoofs, type Roofs } from "./roofs.ts";
@@ -17,7 +19,7 @@ export interface BenchRecord extends ModelSpeed {
   readonly peakBytes: number;
   /** Bytes that a decoded token must read, on average over the decoded ones. */
   readonly bytesPerToken: number;
-  /** Bytes a second of a plain read in the same engine, of a region larger than the caches. */
+  /** Bytes a second of a plain read on as many threads, in the same engine or by the same compiler, of a region larger than the caches. */
   readonly readBandwidth: number;
   /** decodeTokensPerSecond * bytesPerToken / readBandwidth: above 1 only where the weights stay in a cache. */
   readonly roofRatio: number;
@@ -48,7 +50,7 @@ interface Measured extends ModelSpeed {
 /** Measures the models that `open` gives for each number of threads, then the machine. Throws what `open` and measureModel do. */
 export async function artefactRecords(
   open: (threads: number) => Promise<Model>,
-  target: Target,
+  loadTarget: (name: Target["name"]) => Promise<Target>,
   { prompt, decode, depths, threads }: ArtefactWork,
   onStage: OnStage,
 ): Promise<readonly BenchRecord[]> {
@@ -72,14 +74,41 @@ export async function artefactRecords(
     await model.dispose();
   }
   onStage("measuring the machine");
-  const roofs = new Map(
-    [...new Set(measured.map(({ variant }) => variant))].map((name) => [name, measureRoofs(target, variantNamed(target, name))]),
-  );
+  const records = await inTurn(settingsOf(measured), async ({ target: name, ...setting }) => {
+    const target = await loadTarget(name);
+    const variant = variantNamed(target, setting.variant);
+    const roofs = await measureRoofs({ target, variant, threads: setting.threads });
+    const { engine, cpu } = await host(target, variant);
+    return setting.measured.map((each) => benchRecord(each, roofs, { engine, cpu }));
+  });
   onStage(null);
-  return measured.map((each) => benchRecord(each, required(roofs.get(each.variant), "roofs")));
+  return records.flat();
 }
 
-function benchRecord({ threads, variant, manifest, work, peakBytes, ...speed }: Measured, roofs: Roofs): BenchRecord {
+interface Setting {
+  readonly target: Target["name"];
+  readonly variant: string;
+  readonly threads: number;
+  readonly measured: readonly Measured[];
+}
+
+/** What was measured on as many threads of one variant has the same roofs. */
+function settingsOf(measured: readonly Measured[]): readonly Setting[] {
+  const keyOf = ({ variant, threads }: Measured): string => `${variant} ${threads}`;
+  return [...new Set(measured.map(keyOf))].map((key) => {
+    const group = measured.filter((each) => keyOf(each) === key);
+    const { variant, threads, manifest } = required(group[0], "measurement");
+    return { target: manifest.target, variant, threads, measured: group };
+  });
+}
+
+async function inTurn<From, To>(items: readonly From[], work: (item: From) => Promise<To>): Promise<readonly To[]> {
+  const results: To[] = [];
+  for (const item of items) results.push(await work(item));
+  return results;
+}
+
+function benchRecord({ threads, variant, manifest, work, peakBytes, ...speed }: Measured, roofs: Roofs, host: Host): BenchRecord {
   const cost = tokenCost(manifest);
   // The first decoded token sees itself and what is before it, and each of the others one position more.
   const bytesPerToken = decodeBytes(cost, work.depth + (work.decode + 1) / 2);
@@ -94,37 +123,59 @@ function benchRecord({ threads, variant, manifest, work, peakBytes, ...speed }: 
     readBandwidth: roofs.readBandwidth,
     roofRatio: (speed.decodeTokensPerSecond * bytesPerToken) / roofs.readBandwidth,
     prefillRoofRatio: (speed.prefillTokensPerSecond * prefillMacs(cost, work.prompt)) / macRate,
-    ...host(),
+    ...host,
   };
 }
 
-/** The engine with its version, and the processor, as far as the system tells. */
-export function host(): { readonly engine: string; readonly cpu: string } {
+/** What ran the code, and the processor, as far as the system tells. */
+export interface Host {
+  readonly engine: string;
+  readonly cpu: string;
+}
+
+/** The engine of modules with its version; of C, the compiler and the variant before it. */
+export async function host(target: Target, variant: TargetVariant): Promise<Host> {
   const { node, v8 } = process.versions;
-  return { engine: `Node ${node}, V8 ${v8}`, cpu: cpus()[0]?.model.trim() ?? "unknown" };
+  const cpu = cpus()[0]?.model.trim() ?? "unknown";
+  if (target.name === "wasm-simd") return { engine: `Node ${node}, V8 ${v8}`, cpu };
+  return { engine: `${(await findCompiler()).version}, C ${variant.name}, Node ${node}`, cpu };
 }
 
 /** Roofs of a variant, and figures of the target's kernels. */
 export interface VariantFigures {
   readonly variant: string;
+  readonly host: Host;
   readonly roofs: Roofs;
   readonly figures: readonly KernelFigure[];
 }
 
-/** Measures the kernels whose name holds `pattern`, for every variant of the target that this engine runs; variants without one are left out. */
-export function kernelFigures(target: Target, pattern: string, onStage: OnStage): readonly VariantFigures[] {
-  const features = detectFeatures();
-  const runnable = target.variants.filter((variant) => !variant.threads && variant.features.every((feature) => features.has(feature)));
-  const measured = runnable.flatMap((variant): readonly VariantFigures[] => {
+/** Measures the kernels whose name holds `pattern`, for every variant of the target that runs here; variants without one are left out. */
+export async function kernelFigures(target: Target, pattern: string, onStage: OnStage): Promise<readonly VariantFigures[]> {
+  const runnable = target.variants.filter(runsHere(target));
+  if (runnable.length === 0) {
+    throw new LfmcError("native/machine", "has no variant that this machine runs", {
+      subject: target.name,
+      hint: "choose another --target",
+    });
+  }
+  const measured = await inTurn(runnable, async (variant): Promise<readonly VariantFigures[]> => {
     const plans = plansWith(target, variant, pattern);
     if (plans.length === 0) return [];
     onStage(`measuring the machine, ${variant.name}`);
-    const roofs = measureRoofs(target, variant);
+    const roofs = await measureRoofs({ target, variant, threads: 1 });
     onStage(`measuring kernels, ${variant.name}`);
-    return [{ variant: variant.name, roofs, figures: plans.flatMap((planned) => measurePlan(target, planned, roofs, pattern)) }];
+    const figures = await inTurn(plans, (planned) => measurePlan(target, planned, roofs, pattern));
+    return [{ variant: variant.name, host: await host(target, variant), roofs, figures: figures.flat() }];
   });
   onStage(null);
-  return measured;
+  return measured.flat();
+}
+
+/** Whether this engine runs a variant's modules on one thread, or this processor its C. */
+function runsHere(target: Target): (variant: TargetVariant) => boolean {
+  if (target.name !== "wasm-simd") return ({ name }) => runsVariant(name);
+  const features = detectFeatures();
+  return (variant) => !variant.threads && variant.features.every((feature) => features.has(feature));
 }
 
 function variantNamed({ variants }: Target, name: string): TargetVariant {

@@ -38,62 +38,98 @@ export interface RateKernel {
   readonly macsPerStep: number;
 }
 
-/** Rows of activations that the dot kernel holds: with their accumulators and the weights they fill 16 registers. */
-const dotRows = 2;
-
-/** The atom's step without its loads; `finish` runs once, at the end. Both orders of the weights' registers, so that one change of x serves twice. */
-export function dotRate(atom: DotAtom): RateKernel {
-  const stepBytes = (atom.tile.n * atom.tile.k) / 2;
-  const kernel = recordKernel(`dot_rate_${atom.name}`, "multiplies 8-bit activations with 4-bit weights, in registers", (b) => {
-    const from = b.pointer("from", "read", `nibbles [${stepBytes}], then activations [${dotRows}, ${atom.tile.k}]`);
-    const out = b.pointer("out", "write", `sums [${dotRows}, ${atom.tile.n}] i32`);
-    const steps = b.scalar("steps", "steps to run");
-    const at = (offset: number): Place => ({ pointer: from, index: b.int(0), offset });
-    const weights = atom.loadWeights.q4_0(b, at(0));
-    const turned = [...weights.slice(1), ...weights.slice(0, 1)];
-    const rows = Array.from({ length: dotRows }, (_, i) => atom.loadActivations(b, at(stepBytes + i * atom.tile.k)));
-    const sums = rows.map((row, i) => keep(b, `sum${i}_`, atom.step(b, atom.init(b), row, weights)));
-    b.for("step", 0, steps, 1, (step) => {
-      rows.forEach((row, i) => {
-        const [sum = [], x] = [sums[i], row.map((register) => changed(b, register, step))];
-        const once = atom.step(b, readAll(b, sum), x, weights);
-        assignAll(b, sum, atom.step(b, once, x, turned));
-      });
-    });
-    sums.forEach((sum, i) => {
-      b.store(atom.finish(b, readAll(b, sum)), out, 0, i * atom.tile.n * f32Bytes);
-    });
-  });
-  return { kernel, macsPerStep: 2 * dotRows * atom.tile.n * atom.tile.k };
-}
-
-const floatRows = 2;
+/** Tiles of activations that a dot kernel may hold: few fit 16 registers with what they sum up, many hide an instruction's latency. */
+export const dotTiles = [2, 4, 8, 12] as const;
 
 /**
- * sum + x * w of f32, as the product of whole weights does it: two rows of x, one column of 16 weights. Both rows come from one register
- * of x, because an accumulator without a register of its own would have to pass through memory at every step.
+ * The atom's step without its loads; `finish` runs once, at the end. Each tile meets two sets of weights, so that one change of x serves twice:
+ * both orders of the registers, or where there is one register the next step's.
  */
-export function floatRate(): RateKernel {
-  const kernel = recordKernel("float_rate", "multiplies and adds f32, in registers", (b) => {
-    const from = b.pointer("from", "read", "weights [16], then activations [4] f32");
-    const out = b.pointer("out", "write", `sums [${floatRows}, 16] f32`);
+export function dotRate(atom: DotAtom, tileCount: number): RateKernel {
+  const { m, n, k } = atom.tile;
+  const stepBytes = (n * k) / 2;
+  const format = atom.formats.q4_0;
+  const summary = "multiplies 8-bit activations with 4-bit weights, in registers";
+  const kernel = recordKernel(`dot_rate_${atom.name.replaceAll("-", "_")}_${tileCount}`, summary, (b) => {
+    const from = b.pointer("from", "read", `nibbles [2, ${stepBytes}], then activations [${tileCount * m}, ${k}]`);
+    const out = b.pointer("out", "write", `sums [${tileCount * m}, ${n}] i32`);
     const steps = b.scalar("steps", "steps to run");
-    const weights = b.load(f32x16, from);
-    const start = b.load(vector("f32", 4), from, 0, chunkBytes);
-    const zeros = Array.from({ length: floatRows }, () => b.literal(f32x16, 0));
-    const sums = keep(b, "sum", zeros);
+    const at = (offset: number): Place => ({ pointer: from, index: b.int(0), offset });
+    const row = (tile: number, i: number): number => tile * m + i;
+    const weights = format.load(b, at(0));
+    const others = weights.length > 1 ? [...weights.slice(1), ...weights.slice(0, 1)] : format.load(b, at(stepBytes));
+    const tiles = Array.from({ length: tileCount }, (_, tile) => {
+      const places = Array.from({ length: m }, (_, i) => at(2 * stepBytes + row(tile, i) * k));
+      return atom.loadActivations(b, places);
+    });
+    const sums = tiles.map((tile, i) => keep(b, `sum${i}_`, format.step(b, [], tile, weights)));
     b.for("step", 0, steps, 1, (step) => {
-      const x = changed(b, start, step);
-      sums.forEach((sum, i) => {
-        const row = i === 0 ? x : b.shuffle(x, [1, 0, 3, 2]);
-        b.assign(sum, b.add(b.read(sum), b.mul(b.concat(row, row, row, row), weights)));
+      tiles.forEach((tile, i) => {
+        const [sum = [], x] = [sums[i], tile.map((register) => changed(b, register, step))];
+        const once = format.step(b, readAll(b, sum), x, weights);
+        assignAll(b, sum, format.step(b, once, x, others));
       });
     });
-    sums.forEach((sum, i) => {
-      b.store(b.read(sum), out, 0, i * chunkBytes);
+    sums.forEach((sum, tile) => {
+      format.finish(b, readAll(b, sum)).forEach((values, i) => {
+        b.store(values, out, 0, row(tile, i) * n * f32Bytes);
+      });
     });
   });
-  return { kernel, macsPerStep: floatRows * laneCount };
+  return { kernel, macsPerStep: 2 * tileCount * m * n * k };
+}
+
+/** Rows of x and columns of 16 weights that an f32 kernel may hold: few fit 16 registers with their sums, many hide an instruction's latency. */
+export const floatTiles = [
+  { rows: 2, columns: 1 },
+  { rows: 4, columns: 1 },
+  { rows: 4, columns: 2 },
+] as const;
+
+/** Orders of four numbers, so that rows differ. */
+const rowOrders = [
+  [0, 1, 2, 3],
+  [1, 0, 3, 2],
+  [2, 3, 0, 1],
+  [3, 2, 1, 0],
+] as const;
+
+/**
+ * sum + x * w of f32, as the product of whole weights does it. All rows come from one register of x, because an accumulator without a register of
+ * its own would have to pass through memory at every step.
+ */
+export function floatRate({ rows, columns }: (typeof floatTiles)[number]): RateKernel {
+  const kernel = recordKernel(`float_rate_${rows}x${columns}`, "multiplies and adds f32, in registers", (b) => {
+    const from = b.pointer("from", "read", `weights [${columns}, 16], then activations [4] f32`);
+    const out = b.pointer("out", "write", `sums [${rows}, ${columns}, 16] f32`);
+    const steps = b.scalar("steps", "steps to run");
+    const weights = Array.from({ length: columns }, (_, column) => b.load(f32x16, from, 0, column * chunkBytes));
+    const start = b.load(vector("f32", 4), from, 0, columns * chunkBytes);
+    const sums = rowOrders.slice(0, rows).map((order, row) => ({
+      order,
+      row: keep(
+        b,
+        `sum${row}_`,
+        weights.map(() => b.literal(f32x16, 0)),
+      ),
+    }));
+    b.for("step", 0, steps, 1, (step) => {
+      const x = changed(b, start, step);
+      for (const { order, row } of sums) {
+        const turned = b.shuffle(x, order);
+        const wide = b.concat(turned, turned, turned, turned);
+        row.forEach((sum, column) => {
+          b.assign(sum, b.add(b.read(sum), b.mul(wide, weights[column] ?? internal("no column of weights"))));
+        });
+      }
+    });
+    sums
+      .flatMap(({ row }) => row)
+      .forEach((sum, i) => {
+        b.store(b.read(sum), out, 0, i * chunkBytes);
+      });
+  });
+  return { kernel, macsPerStep: rows * columns * laneCount };
 }
 
 /** Other values every step, at the cost of one OR. */

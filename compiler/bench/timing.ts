@@ -35,3 +35,11 @@ export function samplesOf<T>({ least, most, seconds }: Patience, sample: () => T
   while (samples.length < least || (samples.length < most && now() - begin < seconds)) samples.push(sample());
   return samples;
 }
+
+/** The same of samples that take their time beside other work. */
+export async function samplesInTurn<T>({ least, most, seconds }: Patience, sample: () => Promise<T>): Promise<readonly T[]> {
+  const begin = now();
+  const samples: T[] = [];
+  while (samples.length < least || (samples.length < most && now() - begin < seconds)) samples.push(await sample());
+  return samples;
+}

@@ -1,7 +1,7 @@
 /** `lfmc bench`: an artefact's speed next to the machine's own, or that of single kernels. */
 import { Command, Option } from "commander";
 import { printTable, type Column } from "../bench/table.ts";
-import { artefactRecords, host, kernelFigures, type BenchRecord, type VariantFigures } from "../bench/records.ts";
+import { artefactRecords, kernelFigures, type Host, type BenchRecord, type VariantFigures } from "../bench/records.ts";
 import type { KernelFigure } from "../bench/kernels.ts";
 import { LfmcError } from "../errors.ts";
 import { loadTarget, targetNames, type TargetName } from "../targets.ts";
@@ -45,19 +45,24 @@ export function benchCommand(): Command {
     });
 }
 
-async function benchArtefact(artefact: string, { prompt, decode, depth, threads, variant, target, json }: Flags): Promise<void> {
-  const open = (count: number) => openArtefact(artefact, { threads: count, verify: false, ...(variant === undefined ? {} : { variant }) });
-  const records = await artefactRecords(open, await loadTarget(target), { prompt, decode, depths: depth, threads }, progress);
+async function benchArtefact(artefact: string, { prompt, decode, depth, threads, variant, json }: Flags): Promise<void> {
+  const open = (count: number) => openArtefact(artefact, { threads: count, verify: false, variant });
+  const records = await artefactRecords(open, loadTarget, { prompt, decode, depths: depth, threads }, progress);
   if (json) print(JSON.stringify(records, null, 2));
   else
     print(
-      [describeHost(), `${artefact}: prompt ${prompt}, decode ${decode} tokens; medians`, "", printTable(records, benchColumns)].join("\n"),
+      [
+        ...describeHosts(records),
+        `${artefact}: prompt ${prompt}, decode ${decode} tokens; medians`,
+        "",
+        printTable(records, benchColumns),
+      ].join("\n"),
     );
 }
 
 async function benchKernels({ kernels, target, json }: Flags): Promise<void> {
   const pattern = kernels === undefined || kernels === true ? "" : kernels;
-  const variants = kernelFigures(await loadTarget(target), pattern, progress);
+  const variants = await kernelFigures(await loadTarget(target), pattern, progress);
   if (variants.length === 0) {
     throw new LfmcError("usage/flag", `no kernel's name holds ${JSON.stringify(pattern)}`, {
       subject: "--kernels",
@@ -67,7 +72,7 @@ async function benchKernels({ kernels, target, json }: Flags): Promise<void> {
   if (json) {
     const records = variants.flatMap(({ figures }) => figures.map(({ record }) => record));
     print(JSON.stringify(records, null, 2));
-  } else print([describeHost(), ...variants.flatMap(describeVariant)].join("\n"));
+  } else print([...describeHosts(variants.map(({ host }) => host)), ...variants.flatMap(describeVariant)].join("\n"));
 }
 
 /** A variant's roofs, then a table for each plan and number of rows, the kernels that take most of its time first. */
@@ -86,9 +91,9 @@ function titleOf({ model, rows, record }: KernelFigure): string {
   return `${model}, ${record.variant}, ${rows} ${rows === 1 ? "row" : "rows"} a call`;
 }
 
-function describeHost(): string {
-  const { engine, cpu } = host();
-  return `${engine}; ${cpu}`;
+/** One line for each engine or compiler. */
+function describeHosts(hosts: readonly Host[]): readonly string[] {
+  return [...new Set(hosts.map(({ engine, cpu }) => `${engine}; ${cpu}`))];
 }
 
 function giga(perSecond: number): string {

@@ -1,12 +1,14 @@
 /** `lfmc forward`: the logits of given tokens, from an artefact, or from a model through the graph interpreter under the contract. */
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { Command } from "commander";
 import { LfmcError } from "../errors.ts";
 import { importModel } from "../import/model.ts";
 import { preparedGraph } from "../pipeline.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact } from "../artefact/is-artefact.ts";
-import { openArtefact } from "./open-artefact.ts";
+import { forwardExecutable, usesExecutable } from "../native/executable.ts";
+import { openArtefact, readManifest, verifyFiles } from "./open-artefact.ts";
 import { artefactLogits, interpretedLogits, type LogitSource } from "../evaluate/logit-source.ts";
 import { encodeSafetensors, type FloatTensor } from "./encode-safetensors.ts";
 import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
@@ -36,9 +38,21 @@ export function forwardCommand(): Command {
 
 async function forward(path: string, flags: Flags): Promise<void> {
   const tokens = await readTokens(flags.tokens);
-  const run = (await isArtefact(path)) ? runArtefact : interpretModel;
+  const artefact = (await isArtefact(path)) ? await readManifest(path) : null;
+  if (artefact) warnOfModelFlags(flags);
+  if (artefact && usesExecutable(artefact)) {
+    await verifyFiles(path, artefact);
+    await forwardExecutable(resolve(path), artefact, flags);
+    return;
+  }
+  const run = artefact ? runArtefact : interpretModel;
   const file = await run(path, flags, (source) => encodeSafetensors([logitsTensor(source, tokens)]));
   await writeWhole(flags.output, file);
+}
+
+function warnOfModelFlags(flags: Flags): void {
+  if (flags.randomWeights === undefined && Object.keys(numericOptions(flags)).length === 0) return;
+  warn(["--quant, --tensor-type, --activations, --kv and --random-weights are for models: an artefact has its own, which apply"]);
 }
 
 /** Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. */
@@ -71,13 +85,10 @@ async function readTokens(file: string): Promise<readonly number[]> {
 /** Gives `use` the artefact's logits; the model lives until it is done. */
 async function runArtefact<Result>(
   path: string,
-  { chunk, threads, variant, ...flags }: Flags,
+  { chunk, threads, variant }: Flags,
   use: (source: LogitSource) => Result,
 ): Promise<Result> {
-  if (flags.randomWeights !== undefined || Object.keys(numericOptions(flags)).length > 0) {
-    warn(["--quant, --tensor-type, --activations, --kv and --random-weights are for models: an artefact has its own, which apply"]);
-  }
-  const model = await openArtefact(path, { ...(variant === undefined ? {} : { variant }), ...(threads === undefined ? {} : { threads }) });
+  const model = await openArtefact(path, { variant, threads });
   try {
     return use(artefactLogits(model, chunk));
   } finally {

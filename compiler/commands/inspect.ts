@@ -6,7 +6,7 @@ import { required, LfmcError } from "../errors.ts";
 import { printGraph } from "../graph/print.ts";
 import { importModel } from "../import/model.ts";
 import { printKernel } from "../kernel/print.ts";
-import { draftPrograms, memoryPages, preparedGraph } from "../pipeline.ts";
+import { draftPrograms, preparedGraph } from "../pipeline.ts";
 import { printMemory, printPlan } from "../plan/print.ts";
 import { loadTarget } from "../targets.ts";
 import { wholeNumber } from "./flags.ts";
@@ -49,6 +49,12 @@ async function inspectArtefact(folder: string, flags: Flags): Promise<string> {
       hint: "inspect the model, or compile with --emit graph,kernels,plan",
     });
   }
+  if (flags.wat && manifest.target !== "wasm-simd") {
+    throw new LfmcError("usage/flag", "is for WebAssembly: this artefact's code is C", {
+      subject: "--wat",
+      hint: `read ${required(manifest.variants.at(-1), "variant").module}`,
+    });
+  }
   if (flags.wat) return await disassemble(join(folder, required(manifest.variants[0], "variant").module));
   if (flags.json) return JSON.stringify(manifest, null, 2);
   const { name, model, limits, memory, quantization, variants } = manifest;
@@ -56,7 +62,7 @@ async function inspectArtefact(folder: string, flags: Flags): Promise<string> {
   return [
     `${name}: ${model.type}, ${model.parameters} parameters as ${quantization.weights}, KV cache ${quantization.kv}`,
     `context ${limits.context}, chunk ${limits.prefillChunk}, sessions ${limits.sessions}`,
-    ...variants.map((variant) => `${variant.module}: ${variant.bytes} bytes, needs ${variant.features.join(", ")}`),
+    ...variants.map((variant) => `${variant.module}: ${variant.bytes} bytes, needs ${variant.features.join(", ") || "nothing"}`),
     "",
     printMemory(regions),
   ].join("\n");
@@ -101,7 +107,7 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
     ...(flags.graph ? [printGraph(graph)] : []),
     ...(flags.kernels ? program.kernels.map((kernel) => printKernel(kernel)) : []),
     ...(flags.plan ? [printPlan(program)] : []),
-    ...(flags.wat ? [target.emit(program, variant, { pages: memoryPages(programs, target, undefined), text: true }).text] : []),
+    ...(flags.wat ? [target.emit(program, variant, { memoryBytes, text: true, name: model.name }).text] : []),
   ];
   return texts.length > 0 ? texts.join("\n") : printMemory({ ...program.memory, bytes: memoryBytes });
 }

@@ -1,4 +1,7 @@
-/** Opens an artefact's folder with this lfmc's own runtime: nothing in the folder is run but its WebAssembly module. */
+/**
+ * Opens an artefact's folder with this lfmc's own runtime: nothing in the folder is run but its WebAssembly module, or the library that is built
+ * from its C sources, as the manifest has them.
+ */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -9,11 +12,12 @@ import { load, parseManifest, type Manifest, type Model } from "../../runtime/in
 import { isArtefact } from "../artefact/is-artefact.ts";
 import { LfmcError } from "../errors.ts";
 import { parseJson } from "../import/json.ts";
+import { buildLibrary } from "../native/build.ts";
 import { progress, progressBar } from "./report.ts";
 
 export interface OpenOptions {
-  readonly variant?: string;
-  readonly threads?: number;
+  readonly variant?: string | undefined;
+  readonly threads?: number | undefined;
   /** Hash every file first, so that an altered one is told from one that was not; on by default. */
   readonly verify?: boolean;
 }
@@ -26,13 +30,21 @@ export async function readManifest(folder: string): Promise<Manifest> {
   throw new LfmcError("artefact/invalid", parsed.fault, { subject: path, hint: "compile the model again: the artefact was altered" });
 }
 
+/** The manifest of what must be an artefact's folder. Throws io/missing where it is none, artefact/invalid where it is damaged. */
+export async function artefactManifest(folder: string): Promise<Manifest> {
+  if (await isArtefact(folder)) return await readManifest(folder);
+  throw new LfmcError("io/missing", "is not an artefact: it has no manifest.json of lfmc's", {
+    subject: folder,
+    hint: "make one with lfmc compile <model> -o DIR",
+  });
+}
+
 /**
- * Checks the sha256 of the weights and the modules, reading them in pieces: the runtime's own check would hold a second copy. Throws
+ * Checks the sha256 of weights, code and sources, reading them in pieces: the runtime's own check would hold a second copy. Throws
  * artefact/mismatch.
  */
-async function verifyFiles(folder: string): Promise<void> {
-  const { weights, variants } = await readManifest(folder);
-  const files = [...weights, ...variants.map(({ module, sha256 }) => ({ path: module, sha256 }))];
+export async function verifyFiles(folder: string, { weights, variants, sources }: Manifest): Promise<void> {
+  const files = [...variants.map(({ module, sha256 }) => ({ path: module, sha256 })), ...sources, ...weights];
   for (const { path, sha256 } of files) {
     const hash = createHash("sha256");
     await pipeline(createReadStream(join(folder, path)), hash);
@@ -44,23 +56,29 @@ async function verifyFiles(folder: string): Promise<void> {
   }
 }
 
-/** Loads a model, with progress on a terminal. Throws io/missing where the folder is no artefact. */
+/** Loads a model, with progress on a terminal; of a C artefact, builds its library first. Throws io/missing where the folder is no artefact. */
 export async function openArtefact(folder: string, { variant, threads, verify = true }: OpenOptions = {}): Promise<Model> {
-  if (!(await isArtefact(folder))) {
-    throw new LfmcError("io/missing", "is not an artefact: it has no manifest.json of lfmc's", {
-      subject: folder,
-      hint: "make one with lfmc compile <model> -o DIR",
-    });
-  }
-  if (verify) await verifyFiles(folder);
+  const manifest = await artefactManifest(folder);
+  if (verify) await verifyFiles(folder, manifest);
+  const library = manifest.target === "wasm-simd" ? undefined : await libraryOf(folder, manifest);
   const model = await load({
     base: pathToFileURL(`${resolve(folder)}/`),
-    ...(variant === undefined ? {} : { variant }),
-    ...(threads === undefined ? {} : { threads }),
+    library,
+    variant,
+    threads,
     onProgress: ({ phase, loadedBytes, totalBytes }) => {
       if (phase === "weights") progressBar("loading weights", loadedBytes, totalBytes);
     },
   });
   progress(null);
   return model;
+}
+
+async function libraryOf(folder: string, manifest: Manifest): Promise<URL> {
+  progress(`building ${manifest.name}`);
+  try {
+    return pathToFileURL((await buildLibrary(resolve(folder), manifest)).path);
+  } finally {
+    progress(null);
+  }
 }

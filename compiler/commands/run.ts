@@ -1,10 +1,13 @@
 /** `lfmc run`: generates text from an artefact. */
+import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import type { GenerationResult, Model, Part } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
 import { decimal, numberList, wholeNumber } from "./flags.ts";
-import { openArtefact } from "./open-artefact.ts";
+import { usesExecutable } from "../native/executable.ts";
+import { artefactManifest, openArtefact, verifyFiles } from "./open-artefact.ts";
 import { print } from "./report.ts";
+import { greedyRecord } from "./run-executable.ts";
 
 interface Flags {
   readonly prompt?: string;
@@ -51,12 +54,16 @@ async function run(artefact: string, { threads, variant, json, prompt, tokens, .
   if ((prompt === undefined) === (tokens === undefined)) {
     throw new LfmcError("usage/argument", "give one of them", { subject: "--prompt, --tokens", hint: "--prompt TEXT, or --tokens 1,2,3" });
   }
-  const model = await openArtefact(artefact, {
-    ...(variant === undefined ? {} : { variant }),
-    ...(threads === undefined ? {} : { threads }),
-  });
+  const input = tokens ?? prompt ?? "";
+  const manifest = await artefactManifest(artefact);
+  if (usesExecutable(manifest)) {
+    await verifyFiles(artefact, manifest);
+    const record = await greedyRecord(resolve(artefact), manifest, input, { ...options, threads, variant });
+    print(json ? JSON.stringify(record) : record.text);
+    return;
+  }
+  const model = await openArtefact(artefact, { variant, threads });
   try {
-    const input = tokens ?? prompt ?? "";
     const parts = model.createSession().generate(input, options);
     if (json) print(JSON.stringify(await collect(model, parts)));
     else await stream(parts);

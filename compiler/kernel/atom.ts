@@ -17,25 +17,34 @@ export interface Place {
   readonly offset: number;
 }
 
+/** How an atom multiplies weights of one format. */
+export interface AtomFormat {
+  /** Whether `load` gives u - offset in place of u: the sums then need no correction. */
+  readonly isCentred: boolean;
+  /** The weights of `n` rows for one step, from their place in a panel (library/panels); the registers that `step` takes. */
+  load(b: KernelBuilder, place: Place): Registers;
+  /** accumulator + weights * activations; the first step of a group gets no registers, which stand for zero. */
+  step(b: KernelBuilder, accumulator: Registers, activations: Registers, weights: Registers): Registers;
+  /** The exact sums as i32: for each of `m` rows of activations a vector with one lane for each of `n` rows of weights. */
+  finish(b: KernelBuilder, accumulator: Registers): readonly Value[];
+}
+
 export interface DotAtom {
   /** Names the kernels that use it. */
   readonly name: string;
   readonly tile: {
+    /** Rows of activations that one accumulator covers. */
+    readonly m: number;
     /** Rows of a panel that one accumulator covers; divides 16. */
     readonly n: number;
     /** Elements of k that one step covers; divides 32. */
     readonly k: number;
   };
-  /** Numbers of rows (of activations) that a tile may have, largest useful first. */
+  /** Numbers of rows (of activations) that a tile may have, multiples of m, largest useful first. */
   readonly rowsPerTile: readonly number[];
-  /** The 8-bit activations of one row for one step: `k` bytes at the place. */
-  loadActivations(b: KernelBuilder, place: Place): Registers;
-  /** The values u of `n` rows for one step, from the place in a panel of each format (library/panels); the registers that `step` takes. */
-  readonly loadWeights: Readonly<Record<GroupFormatName, (b: KernelBuilder, place: Place) => Registers>>;
-  /** A zero accumulator. */
-  init(b: KernelBuilder): Registers;
-  /** accumulator + weights * activations. */
-  step(b: KernelBuilder, accumulator: Registers, activations: Registers, weights: Registers): Registers;
-  /** The exact sums of u * q as i32, one lane for each of `n` rows. */
-  finish(b: KernelBuilder, accumulator: Registers): Value;
+  /** Multiplies the rows that fill no tile one by one; null where m is 1. */
+  readonly rest: DotAtom | null;
+  /** The 8-bit activations of `m` rows for one step: `k` bytes at each place. */
+  loadActivations(b: KernelBuilder, places: readonly Place[]): Registers;
+  readonly formats: Readonly<Record<GroupFormatName, AtomFormat>>;
 }

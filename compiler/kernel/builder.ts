@@ -141,6 +141,9 @@ export class KernelBuilder {
   or(a: Value, b: Value | number): Value {
     return this.#pair("or", a, b);
   }
+  xor(a: Value, b: Value | number): Value {
+    return this.#pair("xor", a, b);
+  }
   lt(a: Value, b: Value | number): Value {
     return this.#pair("lt", a, b);
   }
@@ -189,6 +192,34 @@ export class KernelBuilder {
   /** a[2i] * b[2i] + a[2i+1] * b[2i+1], of i16 lanes. */
   dotPairs(a: Value, b: Value): Value {
     return this.op("dotPairs", [a, b]);
+  }
+  /** sum + the dot products of four bytes a lane, unsigned by signed. */
+  dotQuadsUS(sum: Value, u: Value, s: Value): Value {
+    return this.op("dotQuadsUS", [sum, u, s]);
+  }
+  /** The same of signed bytes. */
+  dotQuadsSS(sum: Value, a: Value, b: Value): Value {
+    return this.op("dotQuadsSS", [sum, a, b]);
+  }
+  /** Dot products of two bytes, unsigned by signed, as saturating i16. */
+  dotPairsUS(u: Value, s: Value): Value {
+    return this.op("dotPairsUS", [u, s]);
+  }
+  /** Products of signed bytes as i16. */
+  mulWiden(a: Value, b: Value): Value {
+    return this.op("mulWiden", [a, b]);
+  }
+  /** sum + the sums of neighbouring i16. */
+  addPairs(sum: Value, x: Value): Value {
+    return this.op("addPairs", [sum, x]);
+  }
+  /** sum + products of 2x8 by 8x2 signed bytes. */
+  dotMatrix(sum: Value, a: Value, b: Value): Value {
+    return this.op("dotMatrix", [sum, a, b]);
+  }
+  /** Products of rows of 32 signed bytes with a panel's group of 16 x 32 unsigned ones. */
+  dotTile(s: Value, u: Value): Value {
+    return this.op("dotTile", [s, u]);
   }
   bitcast(a: Value, type: Type): Value {
     return this.op("bitcast", [a], [], type);

@@ -147,9 +147,21 @@ function countLet(walk: Walk, statement: Let): Count {
     };
   }
   const addresses = result.type.lanes === 1 && result.type.element !== "f32";
-  const multiplies = addresses ? 0 : result.type.lanes * (op === "mul" ? 1 : op === "dotPairs" ? 2 : 0);
+  const multiplies = addresses ? 0 : result.type.lanes * (productsPerLane[op] ?? 0);
   return { ...nothing, operations: addresses ? 0 : count, addressing: addresses ? count : 0, multiplies, byOperation };
 }
+
+/** Multiplications behind one lane of a result. */
+const productsPerLane: Readonly<Record<string, number>> = {
+  mul: 1,
+  mulWiden: 1,
+  dotPairs: 2,
+  dotPairsUS: 2,
+  dotQuadsUS: 4,
+  dotQuadsSS: 4,
+  dotMatrix: 8,
+  dotTile: 32,
+};
 
 /** Keeps what is known of the result: its number, or where it points. */
 function remember(walk: Walk, { op, args, immediates, result }: Let): void {

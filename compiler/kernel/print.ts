@@ -20,7 +20,7 @@
 import { printType, type Kernel, type Let, type Statement, type Store, type Value, type Variable } from "./ir.ts";
 
 /** Operations of two values that are written between them. */
-export const infixOfValues = { add: "+", sub: "-", mul: "*", div: "/", and: "&", or: "|", lt: "<", eq: "==" } as const;
+export const infixOfValues = { add: "+", sub: "-", mul: "*", div: "/", and: "&", or: "|", xor: "^", lt: "<", eq: "==" } as const;
 
 /** Operations of a value and a constant that are written between them. */
 export const infixOfConstant = { shl: "<<", shrS: ">>", shrU: ">>>" } as const;

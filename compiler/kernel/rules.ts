@@ -61,6 +61,7 @@ function isLiteral(element: Element, literal: number): boolean {
 
 const pair = rule(2, 2, none);
 const single = rule(1, 1, none);
+const triple = rule(3, 3, none);
 const allLanes = place(({ lanes: count }) => count);
 const oneElement = rule(
   2,
@@ -81,6 +82,7 @@ export const operandRules: Readonly<Record<OperationName, OperandRule>> = {
   sqrt: single,
   and: pair,
   or: pair,
+  xor: pair,
   shl: rule(1, 1, bits),
   shrS: rule(1, 1, bits),
   shrU: rule(1, 1, bits),
@@ -88,7 +90,7 @@ export const operandRules: Readonly<Record<OperationName, OperandRule>> = {
   remU: rule(1, 1, divisor),
   lt: pair,
   eq: pair,
-  select: rule(3, 3, none),
+  select: triple,
   toFloat: single,
   bitcast: single,
   widenS: single,
@@ -98,6 +100,13 @@ export const operandRules: Readonly<Record<OperationName, OperandRule>> = {
   shuffle: rule(1, 2, laneIndices),
   lane: rule(1, 1, lane),
   dotPairs: pair,
+  dotQuadsUS: triple,
+  dotQuadsSS: triple,
+  dotPairsUS: pair,
+  mulWiden: pair,
+  addPairs: pair,
+  dotMatrix: triple,
+  dotTile: pair,
   load: rule(2, 2, allLanes),
   loadSplat: oneElement,
   load8: oneElement,

@@ -24,6 +24,8 @@ export function simplifyOperation(
   const right = b && literal(b);
   // pointer + 0 * stride = pointer
   if (op === "advance") return right === 0 ? { kind: "value", value: a } : undefined;
+  // one vector end to end with nothing is that vector
+  if (op === "concat" && args.length === 1) return { kind: "value", value: a };
   // the lanes 0, 1, … of a vector are the vector
   if (op === "shuffle" && args.length === 1 && immediates.length === a.type.lanes && immediates.every((lane, i) => lane === i)) {
     return { kind: "value", value: a };

@@ -8,11 +8,12 @@ import type { Graph, ValueName } from "../graph/types.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import { f32Bytes } from "../kernel/library/lanes.ts";
 import { panelRows, type PanelLayout } from "../kernel/library/panels.ts";
+import { boundNames, partitionKernel } from "../kernel/partition.ts";
 import { rowBytes } from "../kernel/library/rows.ts";
 import { blockSize, groupSize, roundUp } from "../numeric/quantize.ts";
 import type { PackedForm } from "./constants.ts";
 import { alignment, placeTenants, type Tenant } from "./lifetimes.ts";
-import type { Limits, MemoryPlan, Placement, Program, Region, Step, StepArgument } from "./program.ts";
+import type { Limits, MemoryPlan, Placement, Program, Region, Space, Step, StepArgument } from "./program.ts";
 import { select, type KernelCall, type Operand, type SelectContext } from "./select.ts";
 import { layoutState, type StateLayout } from "./state.ts";
 import type { TargetFacts } from "./target-facts.ts";
@@ -64,7 +65,8 @@ export function plan(input: PlanInput): Program {
     strideOf,
     layoutOf: (name) => panelLayout(input, name),
   };
-  const calls = graph.nodes.flatMap((node) => select(node, context));
+  const selected = graph.nodes.flatMap((node) => select(node, context));
+  const calls = input.target.threads ? selected.map(shared) : selected.map((call) => ({ ...call, axis: null }));
 
   const buffers = new Map<ValueName, Buffer>();
   for (const { outputs } of graph.nodes) {
@@ -74,14 +76,21 @@ export function plan(input: PlanInput): Program {
       if (!views.has(name)) buffers.set(name, encoding === "q8" ? quantizedBuffer(rows, widthOf(name)) : floatBuffer(rows, strideOf(name)));
     }
   }
-  const { placements, bytes } = placeTenants(tenantsOf(calls, buffers, (name) => viewOf(name).owner, graph.output));
+  // Threads work on the same step at the same time, each with scratch of its own; one thread's scratch is part of the memory.
+  const inMemory = input.target.threads ? calls.map((call) => ({ ...call, scratchBytes: 0 })) : calls;
+  const { placements, bytes } = placeTenants(tenantsOf(inMemory, buffers, (name) => viewOf(name).owner, graph.output));
+  const threadBytes = input.target.threads ? Math.max(0, ...calls.map(({ scratchBytes }) => scratchBytes)) : 0;
   const logitsBuffer = required(buffers.get(graph.output), "logits");
-  const memory = layoutMemory(input, state, bytes, placements, {
-    bytes: logitsBuffer.bytes,
-    strideBytes: f32Bytes * strideOf(graph.output),
-  });
+  const logits = { bytes: logitsBuffer.bytes, strideBytes: f32Bytes * strideOf(graph.output) };
+  const memory = layoutMemory(input, state, { bytes, threadBytes, placements, logits });
   const resolve = resolver({ input, state, memory, buffers, viewOf });
   return { name: graph.name, limits, memory, kernels: distinctKernels(calls), steps: calls.map((call, i) => resolve(call, i)) };
+}
+
+/** The call with a kernel that threads can share, where there is one. */
+function shared(call: KernelCall): KernelCall {
+  const kernel = call.axis && partitionKernel(call.kernel, call.axis.loop);
+  return kernel ? { ...call, kernel } : { ...call, axis: null };
 }
 
 function panelLayout({ weights }: PlanInput, name: ValueName): PanelLayout {
@@ -148,12 +157,17 @@ function scratchName({ label }: KernelCall, step: number): string {
   return `${label}#${step}`;
 }
 
+interface Arena {
+  readonly bytes: number;
+  readonly threadBytes: number;
+  readonly placements: readonly Placement[];
+  readonly logits: { readonly bytes: number; readonly strideBytes: number };
+}
+
 function layoutMemory(
-  { weightBytes, limits }: PlanInput,
+  { weightBytes, limits, target }: PlanInput,
   { slotBytes, rings, checkpoints }: StateLayout,
-  scratchBytes: number,
-  placements: readonly Placement[],
-  logits: { readonly bytes: number; readonly strideBytes: number },
+  { bytes: scratchBytes, threadBytes, placements, logits }: Arena,
 ): MemoryPlan {
   let next = firstAddress;
   const region = (bytes: number): Region => {
@@ -164,11 +178,11 @@ function layoutMemory(
   const rows = region(limits.prefillChunk * rowBytes);
   const logitsRegion = { ...region(logits.bytes), strideBytes: logits.strideBytes };
   const state = { ...region(slotBytes * limits.sessions), slotBytes, rings, checkpoints };
-  const weights = region(weightBytes);
+  const weights = target.weights === "inside" ? region(weightBytes) : { offset: 0, bytes: weightBytes };
   // Last: its size is all in which the variants of a target may differ.
   const scratch = region(scratchBytes);
   const placed = placements.map((placement) => ({ ...placement, offset: scratch.offset + placement.offset }));
-  return { bytes: next, rows, weights, state, scratch, logits: logitsRegion, placements: placed };
+  return { bytes: next, rows, weights, threadBytes, state, scratch, logits: logitsRegion, placements: placed };
 }
 
 interface Resolver {
@@ -191,7 +205,7 @@ function resolver({ input, state, memory, buffers, viewOf }: Resolver): (call: K
       case "state":
         return memory.state.offset + required(state.layers.get(operand.layer), `state ${operand.layer}`).offset;
       case "scratch":
-        return required(places.get(scratchName(call, step)), "scratch");
+        return input.target.threads ? 0 : required(places.get(scratchName(call, step)), "scratch");
       case "value": {
         const { owner, offset } = viewOf(operand.value);
         const base = owner === input.graph.output ? memory.logits.offset : required(places.get(owner), `place of ${owner}`);
@@ -199,13 +213,21 @@ function resolver({ input, state, memory, buffers, viewOf }: Resolver): (call: K
       }
     }
   };
+  const spaceOf = (operand: Operand): Space => {
+    if (operand.kind === "weight" && input.target.weights === "apart") return "weights";
+    return operand.kind === "scratch" && input.target.threads ? "thread" : "memory";
+  };
   return (call, step) => ({
     kernel: call.kernel.name,
     label: call.label,
+    units: call.axis?.units ?? null,
     arguments: call.kernel.parameters.map(({ name }): StepArgument => {
+      const bounds = call.axis && boundNames(call.axis.loop);
+      if (name === bounds?.from) return { kind: "bound", of: "from" };
+      if (name === bounds?.to) return { kind: "bound", of: "to" };
       const operand = required(call.arguments[name], `argument ${name} of ${call.kernel.name}`);
       if (operand.kind === "count") return operand;
-      return { kind: "address", address: addressOf(operand, call, step), note: noteOf(operand) };
+      return { kind: "address", space: spaceOf(operand), address: addressOf(operand, call, step), note: noteOf(operand) };
     }),
   });
 }

@@ -10,8 +10,8 @@ export function printMemory(memory: MemoryPlan): string {
     line("rows", memory.rows),
     line("logits", memory.logits, `${memory.logits.strideBytes} a row`),
     line("state", memory.state, `${memory.state.slotBytes} a session`),
-    line("weights", memory.weights),
-    line("scratch", memory.scratch),
+    line("weights", memory.weights, memory.threadBytes > 0 ? "in a file of their own" : ""),
+    line("scratch", memory.scratch, memory.threadBytes > 0 ? `and ${memory.threadBytes} a thread` : ""),
     `${"total".padEnd(8)} ${" ".repeat(width)} ${pad(memory.bytes)}`,
   ].join("\n");
 }
@@ -24,7 +24,7 @@ export function printPlan(program: Program): string {
     ({ name, offset, bytes, firstStep, lastStep }) => `${pad(offset)} ${pad(bytes)}  steps ${firstStep}-${lastStep}  ${name}`,
   );
   const calls = steps.map(({ kernel, label, arguments: args }, i) => {
-    const shown = args.map((arg) => (arg.kind === "count" ? arg.of : `${arg.note}@${arg.address}`));
+    const shown = args.map((arg) => (arg.kind === "address" ? `${arg.note}@${arg.address}` : arg.of));
     return `${String(i).padStart(4)}  ${label} = ${kernel}(${shown.join(", ")})`;
   });
   return [

@@ -7,8 +7,14 @@ import type { Kernel } from "../kernel/ir.ts";
 /** The count of rows of a call, or of those among them that want logits. */
 export type RowCount = "rows" | "logits";
 
+/** What an address counts from: the memory; the weights, where they lie apart from it; the running thread's own scratch. */
+export type Space = "memory" | "weights" | "thread";
+
 export type StepArgument =
-  { readonly kind: "address"; readonly address: number; readonly note: string } | { readonly kind: "count"; readonly of: RowCount };
+  | { readonly kind: "address"; readonly space: Space; readonly address: number; readonly note: string }
+  | { readonly kind: "count"; readonly of: RowCount }
+  /** The first unit of the thread's share, or the one after its last. */
+  | { readonly kind: "bound"; readonly of: "from" | "to" };
 
 /** One kernel call; arguments in the order of the kernel's parameters. */
 export interface Step {
@@ -16,6 +22,8 @@ export interface Step {
   /** The graph value that it computes. */
   readonly label: string;
   readonly arguments: readonly StepArgument[];
+  /** Units of work that threads divide among them; null where one thread runs the step. */
+  readonly units: number | RowCount | null;
 }
 
 /** A run of bytes in the module's memory. */
@@ -46,10 +54,13 @@ export interface Placement extends Region {
 }
 
 export interface MemoryPlan {
-  /** The whole memory. */
+  /** The whole memory; without the weights where they lie apart, and without the threads' scratch. */
   readonly bytes: number;
   readonly rows: Region;
+  /** In the memory, or in a space of its own. */
   readonly weights: Region;
+  /** Scratch of each thread, outside of the memory; 0 for programs of one thread. */
+  readonly threadBytes: number;
   /** Slots of a session's state. The places of rings and checkpoints are from a slot's start: `plan/state.ts`. */
   readonly state: Region & { readonly slotBytes: number; readonly rings: readonly Ring[]; readonly checkpoints: Checkpoints };
   readonly scratch: Region;

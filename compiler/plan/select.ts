@@ -12,7 +12,7 @@ import { embedding } from "../kernel/library/embedding.ts";
 import { shortConvEpilogue, storeEpilogue, swigluEpilogue } from "../kernel/library/epilogues.ts";
 import { gemm, tileBytes, type GemmSpec } from "../kernel/library/gemm.ts";
 import { kvAppend } from "../kernel/library/kv-cache.ts";
-import { panelRows, type PanelLayout } from "../kernel/library/panels.ts";
+import { panelCount, panelRows, type PanelLayout } from "../kernel/library/panels.ts";
 import { quantize } from "../kernel/library/quantize.ts";
 import { rmsNorm, rmsNormQuantize } from "../kernel/library/rms-norm.ts";
 import { rope } from "../kernel/library/rope.ts";
@@ -40,6 +40,13 @@ export interface KernelCall {
   readonly arguments: Readonly<Record<string, Operand>>;
   /** Scratch memory of this call alone. */
   readonly scratchBytes: number;
+  /** The kernel's loop whose turns are independent of each other, and how many it has; null for a kernel that must run as a whole. */
+  readonly axis: Axis | null;
+}
+
+export interface Axis {
+  readonly loop: string;
+  readonly units: number | RowCount;
 }
 
 export interface SelectContext {
@@ -70,8 +77,8 @@ function output(node: Node): ValueName {
 }
 
 /** The count of a value's rows. */
-function countOf(context: SelectContext, name: ValueName): Operand {
-  return { kind: "count", of: context.typeOf(name).shape[0] === "logits" ? "logits" : "rows" };
+function countOf(context: SelectContext, name: ValueName): RowCount {
+  return context.typeOf(name).shape[0] === "logits" ? "logits" : "rows";
 }
 
 /** Pointers to a quantised value, by the parameter names that kernels share. */
@@ -83,8 +90,17 @@ function quantized(name: ValueName): Record<"xq" | "xd" | "xs", Operand> {
   };
 }
 
-function call(node: Node, context: SelectContext, kernel: Kernel, args: Readonly<Record<string, Operand>>, scratchBytes = 0): KernelCall {
-  return { kernel, label: output(node), arguments: { rows: countOf(context, output(node)), ...args }, scratchBytes };
+/** A call whose rows are independent of each other, unless `more` says otherwise. */
+function call(
+  node: Node,
+  context: SelectContext,
+  kernel: Kernel,
+  args: Readonly<Record<string, Operand>>,
+  more: Partial<Pick<KernelCall, "scratchBytes" | "axis">> = {},
+): KernelCall {
+  const of = countOf(context, output(node));
+  const axis = { loop: "row", units: of };
+  return { kernel, label: output(node), arguments: { rows: { kind: "count", of }, ...args }, scratchBytes: 0, axis, ...more };
 }
 
 /** A matrix product with the tile that costs least. */
@@ -99,7 +115,7 @@ function product(node: Node, context: SelectContext, epilogue: GemmSpec["epilogu
     context,
     gemm(spec),
     { ...activations, weights: weight(matrix), out: value(output(node)), tile: scratch, ...args },
-    tileBytes(spec),
+    { scratchBytes: tileBytes(spec), axis: { loop: "panel", units: panelCount(layout) } },
   );
 }
 
@@ -196,8 +212,14 @@ const attend: Rule = (node, context) => {
     outputStride: context.strideOf(out),
   });
   return [
-    call(node, context, append, { ...common, keys: value(k), values: value(v) }),
-    call(node, context, attending, { ...common, queries: value(q), scratch, out: value(out) }, attentionScratchBytes(cache.headSize)),
+    call(node, context, append, { ...common, keys: value(k), values: value(v) }, { axis: { loop: "head", units: cache.kvHeads } }),
+    call(
+      node,
+      context,
+      attending,
+      { ...common, queries: value(q), scratch, out: value(out) },
+      { scratchBytes: attentionScratchBytes(cache.headSize), axis: { loop: "head", units: Number(node.attributes.heads) } },
+    ),
   ];
 };
 
@@ -243,7 +265,8 @@ const rules: Readonly<Record<string, Rule>> = {
   "select-rows": (node, context) => {
     const [x, out] = [input(node, 0), output(node)];
     const kernel = selectRows({ width: context.widthOf(x), inputStride: context.strideOf(x), outputStride: context.strideOf(out) });
-    return [call(node, context, kernel, { row_list: rows, x: value(x), out: value(out), rows: { kind: "count", of: "rows" } })];
+    // Where a row goes depends on those before it.
+    return [call(node, context, kernel, { row_list: rows, x: value(x), out: value(out), rows: { kind: "count", of: "rows" } }, { axis: null })];
   },
 };
 

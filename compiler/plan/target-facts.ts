@@ -8,4 +8,8 @@ export interface TargetFacts {
   readonly atoms: readonly DotAtom[];
   /** Bytes of a vector register, for the cost formula. */
   readonly vectorBytes: number;
+  /** Where weights lie: in the module's memory, or in a space of their own. */
+  readonly weights: "inside" | "apart";
+  /** Whether threads share the steps of a program. */
+  readonly threads: boolean;
 }

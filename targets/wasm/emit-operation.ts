@@ -3,7 +3,7 @@
  */
 import { internal, required } from "../../compiler/errors.ts";
 import { bytesOfElement, bytesOfType, type Type, type Value } from "../../compiler/kernel/ir.ts";
-import { writeElement, type OperationName } from "../../compiler/kernel/ops.ts";
+import { writeElement, type DotInstruction, type OperationName } from "../../compiler/kernel/ops.ts";
 import type { Assembler, Expression, Reader } from "./assembler.ts";
 import { loadParts } from "./emit-memory.ts";
 import { shuffleParts } from "./emit-shuffle.ts";
@@ -141,7 +141,7 @@ function everyPart(type: Type, reader: Reader): readonly Reader[] {
 }
 
 /** No result of an operation on vectors needs more than two parts of its operands for each part of the result. */
-export const emissions: Readonly<Record<OperationName, Emission>> = {
+export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction>, Emission>> = {
   const: literal,
   splat: (operands) => {
     const { writer, type } = operands;
@@ -150,7 +150,7 @@ export const emissions: Readonly<Record<OperationName, Emission>> = {
     return everyPart(type, writer.bind("v128", type.element === "f32" ? f32x4.splat(value) : i32x4.splat(value)));
   },
 
-  add: binary(({ i32, f32, i32x4, f32x4 }) => ({ i32: i32.add, f32: f32.add, i32x4: i32x4.add, f32x4: f32x4.add })),
+  add: binary(({ i32, f32, i16x8, i32x4, f32x4 }) => ({ i32: i32.add, f32: f32.add, i16x8: i16x8.add, i32x4: i32x4.add, f32x4: f32x4.add })),
   sub: binary(({ i32, f32, i32x4, f32x4 }) => ({ i32: i32.sub, f32: f32.sub, i32x4: i32x4.sub, f32x4: f32x4.sub })),
   mul: binary(({ i32, f32, i32x4, f32x4 }) => ({ i32: i32.mul, f32: f32.mul, i32x4: i32x4.mul, f32x4: f32x4.mul })),
   div: binary(({ f32, f32x4 }) => ({ f32: f32.div, f32x4: f32x4.div })),
@@ -164,6 +164,7 @@ export const emissions: Readonly<Record<OperationName, Emission>> = {
 
   and: binary(({ i32, v128 }) => ({ i32: i32.and, i8x16: v128.and, i16x8: v128.and, i32x4: v128.and })),
   or: binary(({ i32, v128 }) => ({ i32: i32.or, i8x16: v128.or, i16x8: v128.or, i32x4: v128.or })),
+  xor: binary(({ i32, v128 }) => ({ i32: i32.xor, i8x16: v128.xor, i16x8: v128.xor, i32x4: v128.xor })),
   shl: unary(({ i32, i32x4 }, operands) => ({
     i32: (a) => i32.shl(a, i32.const(immediate(operands, 0))),
     i32x4: (a) => i32x4.shl(a, i32.const(immediate(operands, 0))),
@@ -251,5 +252,5 @@ function scalarChoice(operands: Operands, which: "min" | "max"): readonly Reader
 
 /** The row of an operation. */
 export function emissionNamed(op: string): Emission {
-  return Object.hasOwn(emissions, op) ? emissions[op as OperationName] : internal(`no emission for ${op}`);
+  return Object.hasOwn(emissions, op) ? emissions[op as keyof typeof emissions] : internal(`WebAssembly has no ${op}`);
 }

@@ -4,7 +4,7 @@
  */
 import { internal } from "../../compiler/errors.ts";
 import type { Program, Step } from "../../compiler/plan/program.ts";
-import { Assembler, type Expression } from "./assembler.ts";
+import { Assembler, pageBytes, type Expression } from "./assembler.ts";
 import { lowerKernel } from "./lower.ts";
 
 export interface EmittedModule {
@@ -13,9 +13,9 @@ export interface EmittedModule {
   readonly wat: string;
 }
 
-/** Emits, optimises and validates the module over a memory of exactly `pages`; `text` asks for the WAT too. */
-export function emitModule(program: Program, { pages, text }: { readonly pages: number; readonly text: boolean }): EmittedModule {
-  const asm = new Assembler({ pages });
+/** Emits, optimises and validates the module over a memory of exactly `memoryBytes`, whole pages; `text` asks for the WAT too. */
+export function emitModule(program: Program, { memoryBytes, text }: { readonly memoryBytes: number; readonly text: boolean }): EmittedModule {
+  const asm = new Assembler({ pages: memoryBytes / pageBytes });
   for (const kernel of program.kernels) lowerKernel(asm, kernel);
   asm.addFunction(
     "forward",
@@ -34,6 +34,7 @@ export function emitModule(program: Program, { pages, text }: { readonly pages: 
 /** One kernel call: addresses are literals, counts are `forward`'s parameters. */
 function call(asm: Assembler, step: Step): Expression {
   const args = step.arguments.map((argument) => {
+    if (argument.kind === "bound") return internal("a module of one thread has no shares");
     return argument.kind === "address" ? asm.i32.const(argument.address | 0) : asm.get(argument.of === "rows" ? 0 : 1, "i32");
   });
   return asm.call(step.kernel, args);

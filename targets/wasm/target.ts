@@ -4,6 +4,7 @@ import { pageBytes } from "./assembler.ts";
 import { simd128 } from "./atoms.ts";
 import { emitKernels } from "./kernels.ts";
 import { emitModule } from "./module.ts";
+import { packageFiles } from "./package.ts";
 
 const fixedSimd: TargetVariant = { name: "simd128", features: ["simd128"], threads: false, atoms: [simd128], vectorBytes: 16 };
 
@@ -11,9 +12,11 @@ export const wasmSimd: Target = {
   name: "wasm-simd",
   variants: [fixedSimd],
   memory: { largest: 65536 * pageBytes, page: pageBytes },
+  weights: { place: "inside", path: (part) => `weights/${String(part).padStart(5, "0")}.bin`, trailer: false },
   emit: (program, variant, options) => {
     const { binary, wat } = emitModule(program, options);
     return { path: `model.${variant.name}.wasm`, binary, text: wat };
   },
-  emitKernels: (kernels, { pages }) => emitKernels(kernels, { pages }),
+  files: packageFiles,
+  emitKernels: (kernels, _, memoryBytes) => ({ kind: "module", binary: emitKernels(kernels, { pages: memoryBytes / pageBytes }) }),
 };

@@ -25,8 +25,23 @@ const moduleReaders = ["wabt", "@webassemblyjs/wasm-parser"];
 
 const wasmTarget: Area = {
   prefix: "targets/wasm/",
-  files: ["targets/wasm/", "targets/target.ts", "compiler/kernel/", ...foundations],
+  files: ["targets/wasm/", "targets/package.ts", "targets/target.ts", "compiler/kernel/", ...foundations],
   types: ["compiler/plan/program.ts", "runtime/manifest.ts"],
+  builtins: "static",
+};
+
+const cTarget: Area = {
+  prefix: "targets/c/",
+  files: ["targets/c/", "targets/package.ts", "targets/target.ts", "compiler/kernel/", ...foundations],
+  types: ["compiler/plan/program.ts", "runtime/manifest.ts"],
+  builtins: "static",
+};
+
+const nativeBuilds: Area = {
+  prefix: "compiler/native/",
+  // The runtime owns the names of a library's file and functions, and the way in which it is called.
+  files: ["compiler/native/", "compiler/import/json.ts", "runtime/native-engine.ts", "runtime/foreign.ts", ...foundations],
+  types: ["compiler/kernel/ir.ts", "runtime/"],
   builtins: "static",
 };
 
@@ -72,6 +87,8 @@ const areas: readonly Area[] = [
     types: ["runtime/"],
     builtins: "none",
   },
+  { ...nativeBuilds, prefix: "compiler/native/kernels.ts", packages: ["koffi"] },
+  nativeBuilds,
   { prefix: "compiler/bench/", files: ["compiler/", "runtime/"], types: ["targets/target.ts"], builtins: "static" },
   {
     prefix: "targets/target.ts",
@@ -81,6 +98,8 @@ const areas: readonly Area[] = [
   },
   { ...wasmTarget, prefix: "targets/wasm/assembler.ts", packages: ["binaryen"] },
   wasmTarget,
+  cTarget,
+  { prefix: "targets/package.ts", files: ["targets/target.ts"], types: ["runtime/manifest.ts"], builtins: "none" },
   { prefix: "examples/", files: ["examples/", "compiler/index.ts", "runtime/index.ts"], packages: ["lfmc"], builtins: "static" },
 ];
 

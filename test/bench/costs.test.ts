@@ -1,7 +1,7 @@
 /** What the benchmarks divide by: bytes and multiplications of tokens and kernels, against figures worked out by hand. */
 import { expect, test } from "vitest";
 import { kernelCost, type CallRows } from "../../compiler/bench/kernel-cost.ts";
-import { dotRate, floatRate, streamRead, streamStepBytes } from "../../compiler/bench/roof-kernels.ts";
+import { dotRate, dotTiles, floatRate, floatTiles, streamRead, streamStepBytes } from "../../compiler/bench/roof-kernels.ts";
 import { benchShapes } from "../../compiler/bench/shapes.ts";
 import { decodeBytes, prefillMacs, tokenCost } from "../../compiler/bench/token-cost.ts";
 import { required } from "../../compiler/errors.ts";
@@ -85,12 +85,15 @@ test("an embedding touches rows of its table, attention the positions that it se
   expect(required(far, "bytes") - required(near, "bytes")).toBe((1023 - 127) * 2 * 8 * 64 * 2);
 });
 
-test.each([dotRate(simd128), floatRate()])("the rate kernel $kernel.name multiplies what it says", ({ kernel, macsPerStep }) => {
-  verifyKernel(kernel);
-  const [some, more] = [10, 110].map((steps) => countKernel(kernel, { steps }));
-  expect(required(more, "count").multiplies - required(some, "count").multiplies).toBe(100 * macsPerStep);
-  expect(required(more, "count").loadBytes).toBe(required(some, "count").loadBytes);
-});
+test.each([...dotTiles.map((tiles) => dotRate(simd128, tiles)), ...floatTiles.map(floatRate)])(
+  "the rate kernel $kernel.name multiplies what it says",
+  ({ kernel, macsPerStep }) => {
+    verifyKernel(kernel);
+    const [some, more] = [10, 110].map((steps) => countKernel(kernel, { steps }));
+    expect(required(more, "count").multiplies - required(some, "count").multiplies).toBe(100 * macsPerStep);
+    expect(required(more, "count").loadBytes).toBe(required(some, "count").loadBytes);
+  },
+);
 
 test("the stream kernel reads what it says", () => {
   const kernel = streamRead();

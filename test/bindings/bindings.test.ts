@@ -6,14 +6,17 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { caseFolder } from "../golden/read.ts";
+import { compile } from "../../compiler/index.ts";
 import { compileTo, demoFolder, workFolder } from "../model/support.ts";
 import { createProject, resolutions, typeFaults } from "./typecheck.ts";
 
 const folder = await workFolder();
 const tiny = await compileTo(join(folder, "tiny"), { model: caseFolder("dense-tiny"), sessions: 2, context: 96 });
 const demo = await compileTo(join(folder, "demo"), { model: demoFolder });
+const native = join(folder, "native");
+await compile({ model: caseFolder("dense-tiny"), target: "c", name: "native", output: native });
 const project = join(folder, "project");
-await createProject(project, { tiny: tiny.folder, demo: demo.folder });
+await createProject(project, { tiny: tiny.folder, demo: demo.folder, native });
 const manifest = tiny.artefact?.manifest;
 if (!manifest) throw new Error("nothing was written");
 const { limits, memory, model } = manifest;
@@ -51,6 +54,18 @@ const inWorker = await loadInWorker({ weights: new ReadableStream<Uint8Array>(),
 export const text: string = inWorker.tokenizer.decode([1]);
 `;
 
+const nativeConsumer = `
+import { load, type VariantName } from "native";
+
+const variant: VariantName = "scalar";
+const model = await load({ variant, threads: 2, library: new URL("file:///tmp/library.so"), weights: new URL("file:///tmp/") });
+const name: "scalar" = model.variant.name;
+const target: "c" = model.manifest.target;
+const pages: number = model.manifest.memory.pages;
+export const facts = [name, target, pages];
+await model.dispose();
+`;
+
 /** Programs at fault, each with what the compiler must say. */
 const wrong: readonly (readonly [title: string, text: string, fault: RegExp])[] = [
   ["a variant that is not there", 'import { load } from "tiny"; await load({ variant: "avx2" });', /TS2322.*"avx2"/],
@@ -68,15 +83,22 @@ const wrong: readonly (readonly [title: string, text: string, fault: RegExp])[] 
     'import { load } from "demo"; (await load({ tokenizer: null })).tokenizer.encode("");',
     /TS2531|TS2339/,
   ],
+  ["a module for a library", 'import { load } from "native"; await load({ module: new URL("file:///m.wasm") });', /TS2353.*module/],
+  ["a library for a module", 'import { load } from "tiny"; await load({ library: new URL("file:///m.so") });', /TS2353.*library/],
+  ["a library's worker", 'import { load } from "native/worker"; await load({});', /TS2307/],
   ["a worker without options", 'import { load } from "demo/worker"; await load();', /TS2554|TS2769/],
 ];
 
 describe.each(Object.keys(resolutions) as (keyof typeof resolutions)[])("moduleResolution %s", async (resolution) => {
   const programs = Object.fromEntries(wrong.map(([, text], i) => [`wrong-${i}.ts`, text]));
-  const faults = await typeFaults(project, { "consumer.ts": consumer, "text.ts": textConsumer, ...programs }, resolution);
+  const faults = await typeFaults(
+    project,
+    { "consumer.ts": consumer, "text.ts": textConsumer, "native.ts": nativeConsumer, ...programs },
+    resolution,
+  );
 
   test("strict programs type check against the artefacts, and so do the artefacts' own declarations", () => {
-    expect([faults.get("consumer.ts"), faults.get("text.ts"), faults.get("")]).toEqual([undefined, undefined, undefined]);
+    expect(["consumer.ts", "text.ts", "native.ts", ""].map((file) => faults.get(file))).toEqual(Array.from({ length: 4 }, () => undefined));
   });
 
   test.each(wrong.map(([title, , fault], i) => [title, `wrong-${i}.ts`, fault] as const))("%s is a type error", (_, file, fault) => {

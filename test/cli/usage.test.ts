@@ -72,7 +72,7 @@ describe("2, usage", () => {
     ["compile MODEL", /-o/],
     ["compile MODEL -o OUT --frob", /unknown option '--frob'/],
     ["compile MODEL -o OUT --quant q3", /--quant.*q4_0, q8_0, f16, bf16, f32, keep/],
-    ["compile MODEL -o OUT --target c", /--target.*wasm-simd/],
+    ["compile MODEL -o OUT --target c-mips", /--target.*wasm-simd/],
     ["compile MODEL -o OUT --context 0", /--context.*whole number/],
     ["compile MODEL -o OUT --context 128001", /--context.*128000/],
     ["compile MODEL -o OUT --tensor-type w2", /--tensor-type.*GLOB=FORMAT/],

@@ -11,7 +11,7 @@ import { caseName, type Case } from "./case.ts";
 import { others, products } from "./kernels.ts";
 import { mutations, replaceStatement, statementsOf } from "./mutation.ts";
 import { difference, emitted, interpreted, memoryBytesOf, prepareCase } from "./runner.ts";
-import { targets, type Built } from "./targets.ts";
+import { runnable, type Built } from "./targets.ts";
 
 /** Mutants that are tried of each row of the table. */
 const mutantsPerRow = 40;
@@ -69,7 +69,7 @@ function isCaught({ kernel, cases }: Mutant, built: Built, expected: ReadonlyMap
   });
 }
 
-describe.each(targets)("$name", (target) => {
+describe.each(runnable)("$name", (target) => {
   test.each(Object.entries({ ...products, ...others }))("broken kernels of %s are caught", async (_, makeCases) => {
     const chosen = chosenCases(makeCases(target.atoms));
     const all = [...chosen.values()].flatMap((cases) => (cases[0] ? mutantsOf(cases[0].kernel, cases) : []));
@@ -82,6 +82,7 @@ describe.each(targets)("$name", (target) => {
       { memoryBytes: memoryBytesOf(cases), optimize: false },
     );
     const survivors = sample.filter((mutant) => !isCaught(mutant, built, expected)).map(({ description }) => description);
+    built.close?.();
     expect(sample.length).toBeGreaterThan(mutantsPerRow / 2);
     expect(survivors.slice(0, Math.max(0, survivors.length - acceptedSurvivors * sample.length))).toEqual([]);
   });

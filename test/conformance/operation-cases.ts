@@ -22,8 +22,8 @@ export interface OperationCase {
   readonly result: Type;
 }
 
-/** Bytes between operands; the largest operand is a vector of 32 elements of 4 bytes. */
-export const operandBytes = 128;
+/** Bytes between operands; the largest operand is a panel's group of 512 bytes. */
+export const operandBytes = 512;
 
 const scalars = [i32, f32];
 const vectors = (["i8", "i16", "i32", "f32"] as const).flatMap((element) => lanesOf(element).map((lanes) => vector(element, lanes)));
@@ -64,6 +64,10 @@ const loads = (loaded: readonly Type[], counts: (type: Type) => readonly number[
     counts(type).flatMap((count) => [0, 4, 20].map((offset) => ({ args: [], immediates: [offset, count], asked: type }))),
   );
 
+/** Sums of `lanes` i32 with two operands of four bytes a lane. */
+const quads = [2, 4, 8, 16].map((lanes) => ({ args: [vector("i32", lanes), vector("i8", 4 * lanes), vector("i8", 4 * lanes)] }));
+const bytePairs = [8, 16, 32, 64].map((lanes) => ({ args: [vector("i8", lanes), vector("i8", lanes)] }));
+
 /** Every operation of the table; `operations.test.ts` holds the keys against it. */
 export const attempts: Readonly<Record<OperationName, readonly Attempt[]>> = {
   const: each((type) => [
@@ -82,6 +86,7 @@ export const attempts: Readonly<Record<OperationName, readonly Attempt[]>> = {
   sqrt: one,
   and: two,
   or: two,
+  xor: two,
   shl: withConstants(shifts),
   shrS: withConstants(shifts),
   shrU: withConstants(shifts),
@@ -107,6 +112,13 @@ export const attempts: Readonly<Record<OperationName, readonly Attempt[]>> = {
   ]),
   lane: each((type) => [0, 1, type.lanes - 1].map((lane) => ({ args: [type], immediates: [lane] }))),
   dotPairs: two,
+  dotQuadsUS: quads,
+  dotQuadsSS: quads,
+  dotPairsUS: bytePairs,
+  mulWiden: bytePairs,
+  addPairs: [2, 4, 8, 16].map((lanes) => ({ args: [vector("i32", lanes), vector("i16", 2 * lanes)] })),
+  dotMatrix: [4, 8].map((lanes) => ({ args: [vector("i32", lanes), vector("i8", 4 * lanes), vector("i8", 4 * lanes)] })),
+  dotTile: [1, 2, 16].map((rows) => ({ args: [vector("i8", 32 * rows), vector("i8", 512)] })),
   load: loads(types, ({ element, lanes }) =>
     (element === "f32" || element === "i32" ? [1, lanes - 1, lanes] : [lanes]).filter((n) => n > 0),
   ),

@@ -5,15 +5,19 @@
 
 import type { DotAtom } from "../../compiler/kernel/atom.ts";
 import type { Kernel } from "../../compiler/kernel/ir.ts";
+import { dotInstructions, type OperationName } from "../../compiler/kernel/ops.ts";
 import { simd128 } from "../../targets/wasm/atoms.ts";
 import { emitKernels } from "../../targets/wasm/kernels.ts";
 import { checkModule } from "./independent.ts";
+import { cTargets } from "./native/targets.ts";
 
 /** Built kernels over one memory. */
 export interface Built {
   readonly memory: Uint8Array;
   /** Calls a kernel by name; pointers are offsets into the memory. May throw where the kernel leaves the memory. */
   readonly call: (kernel: string, args: readonly number[]) => void;
+  /** Ends what runs the kernels, where that is a process. */
+  readonly close?: () => void;
 }
 
 export interface BuildOptions {
@@ -25,12 +29,22 @@ export interface ConformanceTarget {
   readonly name: string;
   /** Every atom of the target; each is tested. */
   readonly atoms: readonly DotAtom[];
+  /** Operations that it has no code for. */
+  readonly lacks: readonly OperationName[];
+  /** Why it cannot run here; null where it can. */
+  readonly skip: string | null;
   readonly build: (kernels: readonly Kernel[], options: BuildOptions) => Promise<Built>;
 }
 
 const pageBytes = 65536;
 
-export const targets: readonly ConformanceTarget[] = [{ name: "wasm simd128", atoms: [simd128], build: buildWasm }];
+export const targets: readonly ConformanceTarget[] = [
+  { name: "wasm simd128", atoms: [simd128], lacks: dotInstructions, skip: null, build: buildWasm },
+  ...cTargets,
+];
+
+/** Those that run on this machine. */
+export const runnable = targets.filter(({ skip }) => skip === null);
 
 /** One module of all kernels, passed by wabt and webassemblyjs before it runs. */
 async function buildWasm(kernels: readonly Kernel[], { memoryBytes, optimize }: BuildOptions): Promise<Built> {

@@ -32,6 +32,9 @@ const i16x2 = vector("i16", 2);
 const i16x4 = vector("i16", 4);
 const i8x2 = vector("i8", 2);
 const i8x4 = vector("i8", 4);
+const i8x8 = vector("i8", 8);
+const i8x16 = vector("i8", 16);
+const i32x4 = vector("i32", 4);
 const least = -(2 ** 31);
 const tenth = Math.fround(0.1);
 
@@ -153,6 +156,14 @@ const bitwise: readonly Case[] = [
     ],
     result: [i16x2, [0xff, -32767]],
   },
+  {
+    op: "xor",
+    operands: [
+      [i8x2, [0x80, 3]],
+      [i8x2, [0x81, 5]],
+    ],
+    result: [i8x2, [1, 6]],
+  },
   { op: "shl", operands: [[i32x2, [1, 3]]], immediates: [31], result: [i32x2, [least, least]] },
   { op: "shrS", operands: [[i32x2, [-8, 9]]], immediates: [2], result: [i32x2, [-2, 2]] },
   { op: "shrU", operands: [[i32x2, [-1, 8]]], immediates: [28], result: [i32x2, [15, 0]] },
@@ -253,6 +264,75 @@ const conversions: readonly Case[] = [
   { op: "lane", operands: [[f32x2, [1.5, 2.5]]], immediates: [1], result: [f32, [2.5]] },
 ];
 
+/** Signed where nothing else is said: 200 is held as -56. */
+const dots: readonly Case[] = [
+  {
+    op: "dotQuadsUS",
+    operands: [
+      [i32x2, [1000, least]],
+      [i8x8, [200, 1, 2, 3, 255, 255, 255, 255]],
+      [i8x8, [-128, 1, 1, 1, -128, -128, -128, -128]],
+    ],
+    result: [i32x2, [1000 - 25600 + 6, least - 4 * 255 * 128 + 2 ** 32]],
+  },
+  {
+    op: "dotQuadsSS",
+    operands: [
+      [i32x2, [1000, 0]],
+      [i8x8, [-56, 1, 2, 3, -128, -128, -128, -128]],
+      [i8x8, [-128, 1, 1, 1, -128, -128, -128, -128]],
+    ],
+    result: [i32x2, [1000 + 7168 + 6, 65536]],
+  },
+  {
+    op: "dotPairsUS",
+    operands: [
+      [i8x8, [255, 255, 255, 255, 15, 15, 200, 0]],
+      [i8x8, [127, 127, -128, -128, 127, 127, -1, 9]],
+    ],
+    result: [i16x4, [32767, -32768, 3810, -200]],
+  },
+  {
+    op: "mulWiden",
+    operands: [
+      [i8x4, [-128, -128, 127, -56]],
+      [i8x4, [-128, 127, 127, 2]],
+    ],
+    result: [i16x4, [16384, -16256, 16129, -112]],
+  },
+  {
+    op: "addPairs",
+    operands: [
+      [i32x2, [10, 2 ** 31 - 1]],
+      [i16x4, [-32768, -32768, 1, 2]],
+    ],
+    result: [i32x2, [10 - 65536, least + 2]],
+  },
+  {
+    op: "dotMatrix",
+    operands: [
+      [i32x4, [0, 1, 2, 3]],
+      [i8x16, [1, 0, 0, 0, 0, 0, 0, 2, -56, 0, 0, 0, 0, 0, 0, 0]],
+      [i8x16, [3, 0, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0, 0, 6]],
+    ],
+    result: [i32x4, [11, 1 + 17, 2 - 168, 3 - 280]],
+  },
+  {
+    op: "dotTile",
+    operands: [
+      // Column 5 of row 0 is -2, column 31 is 3; the weights' row n is n in column 5 and 255 in column 31.
+      [vector("i8", 32), Array.from({ length: 32 }, (_, k) => (k === 5 ? -2 : k === 31 ? 3 : 0))],
+      [vector("i8", 512), Array.from({ length: 512 }, (_, at) => weightAt(at >> 6, (at >> 2) & 15, at & 3))],
+    ],
+    result: [vector("i32", 16), Array.from({ length: 16 }, (_, n) => 3 * 255 - 2 * n)],
+  },
+];
+
+function weightAt(run: number, n: number, column: number): number {
+  const k = 4 * run + column;
+  return k === 5 ? n : k === 31 ? 255 : 0;
+}
+
 const loads: readonly Case[] = [
   { op: "load", operands: [[i32, [0]]], immediates: [4, 2], result: [f32x4, [1, -2, 0, 0]] },
   { op: "load", operands: [[i32, [1]]], immediates: [0, 2], result: [i8x4, [-128, 1, 0, 0]] },
@@ -308,7 +388,7 @@ function held({ op, operands, immediates = [], result }: Case): readonly number[
   return operation.meaning?.(lanes, immediates, result[0], types) ?? result[1];
 }
 
-const cases = [...arithmetic, ...bitwise, ...conversions, ...loads];
+const cases = [...arithmetic, ...bitwise, ...conversions, ...dots, ...loads];
 
 test.each(cases.map((each) => ({ ...each, name: `${each.op} gives ${printType(each.result[0])} ${each.result[1].join(", ")}` })))(
   "$name",
@@ -337,6 +417,13 @@ test.each<readonly [OperationName, readonly Type[], readonly number[], Type]>([
   ["shuffle", [i8x2], [2], i8x2],
   ["lane", [i32x2], [2], i32],
   ["dotPairs", [i8x4, i8x4], [], i32x2],
+  ["dotQuadsUS", [i32x2, i8x4, i8x4], [], i32x2],
+  ["dotQuadsSS", [i32x2, i8x8, i16x4], [], i32x2],
+  ["dotPairsUS", [i16x4, i16x4], [], i32x2],
+  ["mulWiden", [i16x2, i16x2], [], i32x2],
+  ["addPairs", [i32x2, i16x2], [], i32x2],
+  ["dotMatrix", [i32x2, i8x8, i8x8], [], i32x2],
+  ["dotTile", [i8x16, i8x16], [], i32x2],
   ["load", [ptr, i32], [0, 5], f32x4],
   ["load", [i32, i32], [0, 1], f32],
   ["loadSplat", [ptr, i32], [0, 1], i8x4],

@@ -22,9 +22,9 @@ function planWith(atom: DotAtom): number {
 test("a kernel that breaks the rules is refused", () => {
   const writesActivations: DotAtom = {
     ...simd128,
-    loadActivations: (b, place) => {
-      b.store(b.int(0), place.pointer, place.index, place.offset);
-      return simd128.loadActivations(b, place);
+    loadActivations: (b, places) => {
+      for (const { pointer, index, offset } of places) b.store(b.int(0), pointer, index, offset);
+      return simd128.loadActivations(b, places);
     },
   };
   expect(planWith(simd128)).toBe(1);

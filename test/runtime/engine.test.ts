@@ -49,7 +49,37 @@ describe("is refused before anything runs", () => {
   });
 });
 
+test("an engine's memory may begin anywhere in its buffer", () => {
+  const engine = fakeEngine(manifest);
+  const byteOffset = 128;
+  const buffer = new ArrayBuffer(byteOffset + manifest.memory.bytes);
+  const rows = new Int32Array(buffer, byteOffset + manifest.memory.rows.offset, 4);
+  const logits = new Float32Array(buffer, byteOffset + manifest.memory.logits.offset, 32);
+  const moved = new RowRunner(manifest, {
+    memory: { buffer, byteOffset },
+    forward(rowCount, logitCount) {
+      new Int32Array(engine.memory.buffer, manifest.memory.rows.offset, 4).set(rows);
+      engine.forward(rowCount, logitCount);
+      logits.set(new Float32Array(engine.memory.buffer, manifest.memory.logits.offset, 32));
+    },
+  });
+  const [found] = moved.forward([row(7, 0, true)]);
+  expect(found).toEqual(runner().forward([row(7, 0, true)])[0]);
+  expect(moved.slotBytes(1).byteOffset).toBe(byteOffset + manifest.memory.state.offset + manifest.memory.state.slotBytes);
+});
+
+test("closing closes the engine, once", async () => {
+  let closed = 0;
+  const closing = new RowRunner(manifest, { ...fakeEngine(manifest), close: () => closed++ });
+  closing.close();
+  closing.close();
+  expect(closed).toBe(1);
+  expect((await refusal(() => closing.forward([row(1, 0)]))).code).toBe("run/disposed");
+});
+
 test("an engine with too little memory is refused", async () => {
   const small = { memory: { buffer: new ArrayBuffer(64) }, forward: () => undefined };
   expect((await refusal(() => new RowRunner(manifest, small))).code).toBe("artefact/mismatch");
+  const late = { memory: { buffer: new ArrayBuffer(manifest.memory.bytes), byteOffset: 64 }, forward: () => undefined };
+  expect((await refusal(() => new RowRunner(manifest, late))).code).toBe("artefact/mismatch");
 });

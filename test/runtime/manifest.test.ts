@@ -28,6 +28,19 @@ function paths(value: unknown, path: Path = []): Path[] {
 const tensor = { name: "embed", sources: ["model.embed_tokens.weight"], encoding: "q4_0", shape: [32, 4], offset: 0, bytes: 64 };
 const whole = sealed({ ...fakeManifest({ eos: [2] }), tensors: [tensor] });
 
+/** Of a library: its weights lie in a space of their own, where the module's have one with everything else. */
+const library = sealed({
+  ...whole,
+  target: "c",
+  memory: { ...whole.memory, pages: 0, bytes: whole.memory.scratch.offset + 128, threadBytes: 100, weights: { offset: 0, bytes: 128 } },
+  sources: [{ path: "fake.c", sha256: "0".repeat(64) }],
+  weights: [{ path: "weights.bin", bytes: 128, sha256: "0".repeat(64) }],
+});
+
+test("a library's manifest comes through as it is", () => {
+  expect(parseManifest(JSON.parse(JSON.stringify(library)))).toEqual(library);
+});
+
 test("a manifest comes through as it is, unknown keys left out", () => {
   expect(parseManifest(JSON.parse(JSON.stringify({ ...whole, extra: 1 })))).toEqual(whole);
 });
@@ -37,7 +50,8 @@ describe("is refused, naming the field", () => {
   const cases: readonly (readonly [Path, unknown, string])[] = [
     [["format"], "other", "format"],
     [["version"], 2, "version is 2"],
-    [["target"], "c", "target"],
+    [["target"], "c-mips", "target"],
+    [["target"], "c", "memory.pages is not 0"],
     [["model", "hash"], "AB".repeat(32), "model.hash"],
     [["model", "vocabSize"], 0, "model.vocabSize"],
     [["limits", "context"], -1, "limits.context"],
@@ -86,16 +100,40 @@ describe("is refused, naming the field", () => {
     expect(message).toContain(named);
   });
 
+  const { memory: space } = library;
+  const libraryCases: readonly (readonly [Path, unknown, string])[] = [
+    [["name"], "../../etc/x", "name"],
+    [["name"], "a b", "name"],
+    [["target"], "wasm-simd", "memory.bytes"],
+    [["memory", "pages"], 1, "memory.pages"],
+    [["memory", "threadBytes"], -1, "memory.threadBytes"],
+    [["memory", "weights", "offset"], 64, "memory.weights.offset"],
+    [["memory", "weights", "bytes"], 64, "weights have 128 bytes"],
+    [["memory", "state", "offset"], space.rows.offset, "overlaps"],
+    [["memory", "bytes"], space.scratch.offset, "memory.scratch"],
+    [["weights"], [library.weights[0], { ...library.weights[0], path: "more.bin" }], "weights"],
+    [["sources"], [], "sources"],
+    [["sources", 0, "path"], "../x.c", "sources[0].path"],
+    [["sources", 0, "path"], "weights.bin", "twice"],
+    [["sources", 0, "sha256"], "", "sources[0].sha256"],
+  ];
+  test.each(libraryCases)("of a library, %j = %j", async (path, value, named) => {
+    const { code, message } = await refusal(() => parseManifest(altered(library, path, value)));
+    expect(code).toBe("artefact/invalid");
+    expect(message).toContain(named);
+  });
+
   test.each([null, [], "{}", 7, undefined])("%j", async (json) => {
     expect((await refusal(() => parseManifest(json))).code).toBe("artefact/invalid");
   });
 });
 
 test("every field is needed", async () => {
-  for (const path of paths(whole).filter((path) => typeof path.at(-1) === "string")) {
-    const { code } = await refusal(() => parseManifest(altered(whole, path, undefined)));
-    expect(code, path.join(".")).toBe("artefact/invalid");
-  }
+  for (const manifest of [whole, library])
+    for (const path of paths(manifest).filter((path) => typeof path.at(-1) === "string")) {
+      const { code } = await refusal(() => parseManifest(altered(manifest, path, undefined)));
+      expect(code, path.join(".")).toBe("artefact/invalid");
+    }
 });
 
 test("any field of any other kind is either fine or an LfmcError, never another error", () => {

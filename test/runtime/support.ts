@@ -63,6 +63,7 @@ export function fakeManifest(shape: FakeShape = {}): Manifest {
     memory: {
       bytes: pages * 65536,
       pages,
+      threadBytes: 0,
       weights,
       state: { ...state, slotBytes, rings: [ring], checkpoints },
       rows,
@@ -70,6 +71,7 @@ export function fakeManifest(shape: FakeShape = {}): Manifest {
       scratch,
     },
     variants: [{ name: "simd128", module: "model.wasm", features: ["simd128"], threads: false, bytes: 100, sha256: "0".repeat(64) }],
+    sources: [],
     weights: [{ path: "weights/weights-0.bin", bytes: 64, sha256: "0".repeat(64) }],
     tensors: [],
     quantization: { weights: "q4_0", activations: "q8", kv: "f32" },

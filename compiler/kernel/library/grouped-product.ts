@@ -34,9 +34,10 @@ export function groupedProduct(b: KernelBuilder, layout: PanelLayout, encoding: 
       });
       sums.forEach((sum, i) => {
         const at = b.mul(group.group, f32Bytes);
+        const integer = required(integers[i], "sum");
         // Weights are u - offset: the offset times the activations' sum is taken off as an exact integer.
-        const total = b.loadSplat(i32x16, totals, at, i * groups * f32Bytes);
-        const exact = b.sub(required(integers[i], "sum"), b.shl(total, Math.log2(groupFormats[encoding.weights].offset)));
+        const correction = (): Value => b.shl(b.loadSplat(i32x16, totals, at, i * groups * f32Bytes), Math.log2(groupFormats[encoding.weights].offset));
+        const exact = tileAtom(atom, count).formats[encoding.weights].isCentred ? integer : b.sub(integer, correction());
         const scale = b.mul(dw, b.loadSplat(f32x16, dx, at, i * groups * f32Bytes));
         b.assign(sum, b.add(b.read(sum), b.mul(b.toFloat(exact), scale)));
       });
@@ -50,27 +51,40 @@ interface GroupPlaces {
   readonly weights: { readonly pointer: Value; readonly index: Value; readonly offset: number };
 }
 
-/** Sums of u * q over one group for `count` rows: i32x16 each. A few panel rows at a time, with the activations held in registers. */
-function groupSums(b: KernelBuilder, atom: DotAtom, encoding: GroupEncoding, count: number, places: GroupPlaces): readonly Value[] {
-  const steps = groupSize / atom.tile.k;
-  const rows = Array.from({ length: count }, (_, i) => {
-    const place = places.activations(i);
-    return Array.from({ length: steps }, (_step, step) => atom.loadActivations(b, { ...place, offset: place.offset + step * atom.tile.k }));
+/** The atom for a tile of `count` rows. */
+function tileAtom(atom: DotAtom, count: number): DotAtom {
+  return count % atom.tile.m === 0 ? atom : required(atom.rest, `atom beside ${atom.name} for single rows`);
+}
+
+/** Sums over one group for `count` rows: i32x16 each. A few panel rows at a time, with the activations held in registers. */
+function groupSums(b: KernelBuilder, tiled: DotAtom, encoding: GroupEncoding, count: number, places: GroupPlaces): readonly Value[] {
+  const atom = tileAtom(tiled, count);
+  const { m, n, k } = atom.tile;
+  const steps = groupSize / k;
+  // m rows share an accumulator.
+  const teams = Array.from({ length: count / m }, (_, team) => {
+    const rows = Array.from({ length: m }, (_row, i) => places.activations(team * m + i));
+    return Array.from({ length: steps }, (_step, step) =>
+      atom.loadActivations(
+        b,
+        rows.map((place) => ({ ...place, offset: place.offset + step * k })),
+      ),
+    );
   });
-  const parts = rows.map((): Value[] => []);
+  const parts = Array.from({ length: count }, (): Value[] => []);
   const stepBytes = groupBytes(encoding) / steps;
-  const load = atom.loadWeights[encoding.weights];
-  for (let tile = 0; tile < panelRows / atom.tile.n; tile++) {
-    const accumulators: Registers[] = rows.map(() => atom.init(b));
+  const format = atom.formats[encoding.weights];
+  for (let tile = 0; tile < panelRows / n; tile++) {
+    const accumulators: Registers[] = teams.map(() => []);
     for (let step = 0; step < steps; step++) {
-      const weights = load(b, { ...places.weights, offset: places.weights.offset + step * stepBytes + tile * atom.tile.n * runLength });
-      rows.forEach((activations, i) => {
-        const accumulator = required(accumulators[i], "accumulator");
-        accumulators[i] = atom.step(b, accumulator, required(activations[step], "activations"), weights);
+      const weights = format.load(b, { ...places.weights, offset: places.weights.offset + step * stepBytes + tile * n * runLength });
+      teams.forEach((activations, team) => {
+        const accumulator = required(accumulators[team], "accumulator");
+        accumulators[team] = format.step(b, accumulator, required(activations[step], "activations"), weights);
       });
     }
-    accumulators.forEach((accumulator, i) => {
-      required(parts[i], "part").push(atom.finish(b, accumulator));
+    accumulators.forEach((accumulator, team) => {
+      format.finish(b, accumulator).forEach((sums, i) => required(parts[team * m + i], "part").push(sums));
     });
   }
   return parts.map((tiles) => b.concat(...tiles));

@@ -1,0 +1,92 @@
+/**
+ * A C artefact's executable in place of its library: for another machine's code, run by an emulator that LFMC_RUNNER names, and where Node has no
+ * foreign function interface. It takes and gives token ids, and finds the likeliest token alone.
+ */
+import { join } from "node:path";
+import type { Manifest } from "../../runtime/manifest.ts";
+import { hostForeignInterface } from "../../runtime/foreign.ts";
+import { LfmcError, required } from "../errors.ts";
+import { parseJson } from "../import/json.ts";
+import { buildExecutable } from "./build.ts";
+import { firstLines, runCommand, wordsOf } from "./command.ts";
+
+/** Whether `forward` and `run` take the executable: LFMC_RUNNER is set, be it to nothing, or there is no other way. */
+export function usesExecutable({ target }: Manifest): boolean {
+  return target !== "wasm-simd" && (process.env.LFMC_RUNNER !== undefined || hostForeignInterface([]) === null);
+}
+
+export interface ExecutableFlags {
+  readonly threads?: number | undefined;
+  readonly variant?: string | undefined;
+}
+
+/** Builds the executable if need be and runs it; returns what it printed. Throws what buildExecutable does, and run/input with its complaint. */
+async function runExecutable(
+  folder: string,
+  manifest: Manifest,
+  args: readonly string[],
+  { threads, variant }: ExecutableFlags,
+): Promise<string> {
+  const { path } = await buildExecutable(folder, manifest);
+  const [command, ...before] = [...wordsOf(process.env.LFMC_RUNNER ?? ""), path];
+  const shared = ["--weights", join(folder, required(manifest.weights[0], "weights").path)];
+  if (threads !== undefined) shared.push("--threads", String(threads));
+  if (variant !== undefined) shared.push("--variant", variant);
+  const { status, stdout, stderr } = await runCommand(required(command, "command"), [...before, ...args, ...shared]);
+  if (status === 0) return stdout;
+  const fact = firstLines(stderr, 2).replace(/^error: /, "") || `ended with status ${status ?? "none"}`;
+  // The executable ends with 1 or 2 where it has said itself what is wrong.
+  if (status === 1 || status === 2)
+    throw new LfmcError("run/input", fact, { subject: path, hint: "give other tokens, threads or variant, as it says" });
+  throw new LfmcError("native/machine", `cannot be run: ${fact}`, {
+    subject: required(command, "command"),
+    hint: 'set LFMC_RUNNER to what runs it ("qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max"), or to nothing where this machine does',
+  });
+}
+
+/** `lfmc forward`: writes the logits of the tokens in the JSON file `tokens` to `output`. */
+export async function forwardExecutable(
+  folder: string,
+  manifest: Manifest,
+  {
+    tokens,
+    output,
+    chunk,
+    ...flags
+  }: ExecutableFlags & { readonly tokens: string; readonly output: string; readonly chunk?: number | undefined },
+): Promise<void> {
+  const limits = chunk === undefined ? [] : ["--chunk", String(chunk)];
+  await runExecutable(folder, manifest, ["forward", "--tokens", tokens, ...limits, "-o", output], flags);
+}
+
+export interface GreedyRun {
+  readonly tokens: readonly number[];
+  /** The record that it printed. */
+  readonly record: Readonly<Record<string, unknown>>;
+}
+
+/** `lfmc run`: the likeliest tokens after `prompt`. */
+export async function generateExecutable(
+  folder: string,
+  manifest: Manifest,
+  {
+    prompt,
+    maxTokens,
+    ignoreEos,
+    ...flags
+  }: ExecutableFlags & { readonly prompt: readonly number[]; readonly maxTokens: number; readonly ignoreEos: boolean },
+): Promise<GreedyRun> {
+  const wishes = ["--max-tokens", String(maxTokens), ...(ignoreEos ? ["--ignore-eos"] : []), "--json"];
+  const stdout = await runExecutable(folder, manifest, ["run", "--tokens", prompt.join(), ...wishes], flags);
+  const parsed = parseJson(Buffer.from(stdout));
+  const record = "value" in parsed ? parsed.value : null;
+  if (isRecord(record) && Array.isArray(record.tokens)) return { tokens: record.tokens.map(Number), record };
+  throw new LfmcError("run/input", "printed something else than its record", {
+    subject: manifest.name,
+    hint: "compile the artefact again",
+  });
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,69 @@
+/** AVX2: 8 x 8-bit products by `maddubs`, whose 16-bit pair sums saturate; with nibbles for weights they cannot. */
+import { required } from "../../../compiler/errors.ts";
+import type { AtomFormat, DotAtom, Registers } from "../../../compiler/kernel/atom.ts";
+import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
+import { vector, type Value } from "../../../compiler/kernel/ir.ts";
+import { panelRows, runLength } from "../../../compiler/kernel/library/panels.ts";
+import type { Isa } from "./isa.ts";
+import { x86 } from "./x86.ts";
+
+const rows = 8;
+const bytes = vector("i8", rows * runLength);
+const pairs = vector("i16", rows * 2);
+
+/** sum + w * x in pairs; 15 * 127 * 2 a pair and 8 pairs a group stay below 2^15. */
+function addPairs(b: KernelBuilder, sum: Value | undefined, w: Value, x: Value): Value {
+  const products = b.dotPairsUS(w, x);
+  return sum ? b.add(sum, products) : products;
+}
+
+/** Pair sums times `factor`, folded to one sum a row. */
+function fold(b: KernelBuilder, sums: Value, factor: number): Value {
+  return b.dotPairs(sums, b.literal(pairs, factor));
+}
+
+const q4: AtomFormat = {
+  isCentred: false,
+  load: (b, { pointer, index, offset }) => {
+    const packed = b.load(bytes, pointer, index, offset);
+    return [b.and(packed, 15), b.shrU(packed, 4)];
+  },
+  step: (b, accumulator, activations, weights) => [
+    required(
+      weights.reduce<Value | undefined>((sum, w, i) => addPairs(b, sum, w, required(activations[i], "activations")), accumulator[0]),
+      "sum",
+    ),
+  ],
+  finish: (b, [sums]) => [fold(b, required(sums, "sums"), 1)],
+};
+
+/** A byte is two nibbles, 16 * high + low: their sums stay apart until the group's end. */
+const q8: AtomFormat = {
+  isCentred: false,
+  load: (b, { pointer, index, offset }) =>
+    [0, panelRows * runLength].flatMap((run) => {
+      const u = b.load(bytes, pointer, index, offset + run);
+      return [b.and(u, 15), b.shrU(u, 4)];
+    }),
+  step: (b, accumulator, activations, weights) =>
+    weights.reduce<Registers>((sums, w, i) => {
+      const plane = i % 2;
+      const sum = addPairs(b, sums[plane], w, required(activations[i >> 1], "activations"));
+      return plane === 0 ? [sum, ...sums.slice(1)] : [...sums.slice(0, 1), sum];
+    }, accumulator),
+  finish: (b, [low, high]) => [b.add(fold(b, required(low, "sums"), 1), fold(b, required(high, "sums"), 16))],
+};
+
+const maddubs: DotAtom = {
+  name: "avx2",
+  tile: { m: 1, n: rows, k: 2 * runLength },
+  rowsPerTile: [4, 2, 1],
+  rest: null,
+  loadActivations: (b, places) =>
+    places.flatMap(({ pointer, index, offset }) =>
+      [0, runLength].map((run) => b.bitcast(b.loadSplat(vector("i32", rows), pointer, index, offset + run), bytes)),
+    ),
+  formats: { q4_0: q4, q8_0: q8 },
+};
+
+export const avx2: Isa = { ...x86, name: "avx2", targets: ["avx2"], registers: [16, 32], atoms: [maddubs] };

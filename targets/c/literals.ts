@@ -1,0 +1,20 @@
+/** Numbers as C literals that mean exactly the same bits. */
+
+/** An int32_t. */
+export function intLiteral(value: number): string {
+  return value === -(2 ** 31) ? "INT32_MIN" : String(value);
+}
+
+/** A float: the shortest decimal that rounds to it. */
+export function floatLiteral(value: number): string {
+  if (value === Infinity) return "INFINITY";
+  if (value === -Infinity) return "-INFINITY";
+  if (Object.is(value, -0)) return "-0.0f";
+  for (let digits = 1; digits <= 9; digits++) {
+    const text = value.toPrecision(digits);
+    if (Math.fround(Number(text)) !== value) continue;
+    const shortest = String(Number(text));
+    return /[.e]/.test(shortest) ? `${shortest}f` : `${shortest}.0f`;
+  }
+  return `${String(value)}f`;
+}

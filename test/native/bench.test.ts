@@ -1,0 +1,60 @@
+/** `lfmc bench` on C: the records' fields, and roofs that native kernels find, on one thread and on several. */
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { streamRead, streamStepBytes } from "../../compiler/bench/roof-kernels.ts";
+import { instantiateKernels } from "../../compiler/bench/instance.ts";
+import { required } from "../../compiler/errors.ts";
+import { runsVariant } from "../../compiler/native/processor.ts";
+import { loadTarget } from "../../compiler/targets.ts";
+import { output, record } from "../cli/support.ts";
+import { workFolder } from "../model/support.ts";
+import { writeFakeArtefact } from "./support.ts";
+
+const folder = await workFolder();
+process.env.XDG_CACHE_HOME = join(folder, "cache");
+
+test("native kernels work on one memory, one call after the other or at once", async () => {
+  const target = await loadTarget("c");
+  const kernel = streamRead();
+  const variant = required(target.variants[0], "variant");
+  const steps = 8;
+  const { memory, base, functions } = await instantiateKernels(target, variant, [kernel], (steps + 2) * streamStepBytes);
+  const read = required(functions.get(kernel.name), kernel.name);
+  expect(base % 64).toBe(0);
+  memory.fill(0);
+  memory[3] = 5;
+  memory[streamStepBytes + 3] = 8;
+  memory[steps * streamStepBytes - 1] = 7;
+  const end = steps * streamStepBytes;
+  read.call([base, base + end, steps]);
+  expect([...memory.subarray(end, end + 64)]).toEqual(Array.from({ length: 64 }, (_, i) => (i === 3 ? 13 : i === 63 ? 7 : 0)));
+  const half = (steps / 2) * streamStepBytes;
+  memory.fill(0, end);
+  await read.together?.([
+    [base, base + end, steps / 2],
+    [base + half, base + end + streamStepBytes, steps / 2],
+  ]);
+  expect([memory[end + 3], memory[end + 63], memory[end + streamStepBytes + 3], memory[end + streamStepBytes + 63]]).toEqual([13, 0, 0, 7]);
+});
+
+test("an artefact gives one record for each number of threads, which names compiler and variant", async () => {
+  const artefact = join(folder, "fake");
+  writeFakeArtefact(artefact);
+  const parsed: unknown = JSON.parse(await output(["bench", artefact, "--prompt", "8", "--decode", "4", "--threads", "1,2", "--json"]));
+  const records = (parsed as readonly unknown[]).map(record);
+  expect(records.map(({ threads, variant }) => [threads, variant])).toEqual([
+    [1, "scalar"],
+    [2, "scalar"],
+  ]);
+  for (const { engine, readBandwidth, decodeTokensPerSecond } of records) {
+    expect(engine).toMatch(/^(gcc|clang) \S+, C scalar, Node \d/);
+    expect(Number(readBandwidth)).toBeGreaterThan(1e8);
+    expect(Number(decodeTokensPerSecond)).toBeGreaterThan(0);
+  }
+});
+
+test("portable code runs everywhere, and no processor is of two kinds", () => {
+  expect(runsVariant("scalar")).toBe(true);
+  expect(runsVariant("neon") && runsVariant("avx2")).toBe(false);
+  expect(runsVariant("mips-dsp")).toBe(false);
+});
