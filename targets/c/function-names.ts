@@ -1,10 +1,13 @@
 /** What vector functions are called: type of the result, then what is done, as a reader would say it. */
 import { required } from "../../compiler/errors.ts";
 import { printType, type Type } from "../../compiler/kernel/ir.ts";
-import type { VectorOperation } from "./vocabulary.ts";
+import type { VectorOperation } from "./vector-operation.ts";
 
 /** A name that holds all that the function depends on; `numberOf` numbers lists of lanes that have no shorter name. */
-export function functionName({ op, operands, immediates, result }: VectorOperation, numberOf: (values: readonly number[]) => string): string {
+export function functionName(
+  { op, operands, immediates, result }: VectorOperation,
+  numberOf: (values: readonly number[]) => string,
+): string {
   const type = printType(result);
   const [first] = operands;
   const of = first ? printType(first) : "";
@@ -36,7 +39,10 @@ export function functionName({ op, operands, immediates, result }: VectorOperati
     case "toFloat":
       return `${type}_from_${of}`;
     default:
-      return `${type}_${op.replace(/US$/, "Us").replace(/SS$/, "Ss").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`;
+      return `${type}_${op
+        .replace(/US$/, "Us")
+        .replace(/SS$/, "Ss")
+        .replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`;
   }
 }
 

@@ -13,7 +13,9 @@ export function heldOperand(isa: Isa, type: Type, name: string): HeldOperand {
     const first = Math.floor(offset / holding.bytes);
     const within = offset - first * holding.bytes;
     if (within + bytes <= holding.bytes) {
-      return within === 0 && bytes === holding.bytes ? register(first) : isa.part(register(first), type.element, holding.bytes, within, bytes);
+      return within === 0 && bytes === holding.bytes
+        ? register(first)
+        : isa.part(register(first), type.element, holding.bytes, within, bytes);
     }
     // Whole registers end to end have no wider register to go into.
     return undefined;

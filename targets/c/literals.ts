@@ -1,4 +1,12 @@
 /** Numbers as C literals that mean exactly the same bits. */
+import { bytesOfElement, type Element } from "../../compiler/kernel/ir.ts";
+
+/** A lane of a vector; integers are cut to their width. */
+export function laneLiteral(element: Element, value: number): string {
+  if (element === "f32") return floatLiteral(value);
+  const unused = 32 - 8 * bytesOfElement(element);
+  return intLiteral((value << unused) >> unused);
+}
 
 /** An int32_t. */
 export function intLiteral(value: number): string {

@@ -3,11 +3,11 @@
  * and regrouping lanes is arithmetic on indices. Only copies of bytes (loads, stores, concat, bitcasts that regroup) are calls of the vocabulary.
  */
 import { internal, required } from "../../compiler/errors.ts";
-import { bytesOfElement, type Element, type Let, type Value } from "../../compiler/kernel/ir.ts";
+import type { Let, Value } from "../../compiler/kernel/ir.ts";
 import { isPrimary, nothing, readsOf } from "./expressions.ts";
 import { comparisons, laneIndex, laneRowOf, laneUse, type LaneCall, type LaneUse } from "./lane-rows.ts";
 import { arrayOf, laneOf, LaneValues, type Each, type Lanes, type Readable } from "./lane-values.ts";
-import { floatLiteral, intLiteral } from "./literals.ts";
+import { laneLiteral } from "./literals.ts";
 import type { FunctionScope } from "./lower-scope.ts";
 import { operationName, stemOf, type VariableLowering, type VectorLowering } from "./lower-vectors.ts";
 
@@ -90,7 +90,7 @@ export class LaneVectors implements VectorLowering, VariableLowering {
     const [first = 0, second = first] = immediates;
     const [stem, step] = [stemOf(op), second - first];
     if (immediates.every((value) => Object.is(value, first))) {
-      this.#values.define(result, { kind: "uniform", type, stem, text: literalOf(type.element, first), reads: nothing });
+      this.#values.define(result, { kind: "uniform", type, stem, text: laneLiteral(type.element, first), reads: nothing });
     } else if (type.element === "i32" && first >= 0 && step > 0 && isProgression(immediates)) {
       this.#values.define(result, eachOf({ type, stem, at: (i) => laneIndex(i, step, first) }, []));
     } else {
@@ -119,15 +119,17 @@ export class LaneVectors implements VectorLowering, VariableLowering {
   /** What must be bytes in memory: a call on whole vectors and scalars. */
   #call({ op, args, immediates, result }: Let): void {
     const operands = args.map((arg) => {
-      if (arg.type.lanes === 1) return this.#scope.use(arg);
+      if (arg.type.lanes === 1) return { ...this.#scope.use(arg), stem: stemOf(op) };
       const lanes = this.#values.take(arg);
-      return { text: this.#values.whole(lanes), reads: lanes.reads };
+      return { text: this.#values.whole(lanes), reads: lanes.reads, stem: lanes.stem };
     });
+    // Bytes that are only seen as other lanes are still what they were.
+    const stem = op === "bitcast" ? required(operands[0], "operand").stem : stemOf(op);
     const operation = { op: operationName(op), operands: args.map(({ type }) => type), immediates, result: result.type };
     const text = `${this.#scope.vocabulary.function(operation)}(${operands.map((operand) => operand.text).join(", ")})`;
     const reads = readsOf(operands);
-    if (result.type.lanes === 1) this.#scope.define(result, { text, isSimple: true, reads, isNatural: false }, stemOf(op));
-    else this.#values.define(result, { kind: "whole", type: result.type, stem: stemOf(op), text, reads });
+    if (result.type.lanes === 1) this.#scope.define(result, { text, isSimple: true, reads, isNatural: false }, stem);
+    else this.#values.define(result, { kind: "whole", type: result.type, stem, text, reads });
   }
 
   /** One expression for each lane; a scalar where all operands are. */
@@ -213,11 +215,4 @@ function operandOf({ op, args }: Let): Value {
 function isProgression(values: readonly number[]): boolean {
   const [first = 0, second = first] = values;
   return second >= first && values.every((value, i) => value === first + i * (second - first));
-}
-
-/** A lane's literal; integers are cut to their width. */
-function literalOf(element: Element, value: number): string {
-  if (element === "f32") return floatLiteral(value);
-  const unused = 32 - 8 * bytesOfElement(element);
-  return intLiteral((value << unused) >> unused);
 }

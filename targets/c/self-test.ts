@@ -4,8 +4,8 @@
  */
 import { recordKernel } from "../../compiler/kernel/builder.ts";
 import { interpretKernel } from "../../compiler/kernel/interpret.ts";
-import { f32, type Kernel } from "../../compiler/kernel/ir.ts";
-import { f32Bytes, f32x16, laneCount } from "../../compiler/kernel/library/lanes.ts";
+import { f32, type Kernel, type Value } from "../../compiler/kernel/ir.ts";
+import { chunkBytes, f32Bytes, f32x16, laneCount } from "../../compiler/kernel/library/lanes.ts";
 
 /** Operands, the same in all lanes: each triple makes a different fault visible. */
 const triples: readonly (readonly [number, number, number])[] = [
@@ -24,13 +24,13 @@ const resultBytes = 3 * (laneCount + 1) * f32Bytes;
 
 /** Reads triples of f32 and writes x * y + z, (x + y) + z and x / y of each, in vectors of 16 and as scalars. */
 export const selfTest: Kernel = recordKernel("self_test_arithmetic", "operations that careless compilation would change", (b) => {
-  const operands = b.pointer("operands", "read", `[${triples.length}, 3] f32`);
+  const operands = b.pointer("operands", "read", `[${triples.length}, 3, 16] f32: the same in all lanes`);
   const results = b.pointer("results", "write", `[${triples.length}, 3, 17] f32: 16 lanes, then a scalar`);
   b.for("triple", 0, triples.length, 1, (triple) => {
-    const from = b.advance(operands, triple, 3 * f32Bytes);
+    const from = b.advance(operands, triple, 3 * chunkBytes);
     const to = b.advance(results, triple, resultBytes);
     for (const type of [f32x16, f32]) {
-      const read = (i: number) => (type === f32 ? b.load(f32, from, 0, i * f32Bytes) : b.loadSplat(type, from, 0, i * f32Bytes));
+      const read = (i: number): Value => b.load(type, from, 0, i * chunkBytes);
       const [x, y, z] = [read(0), read(1), read(2)];
       [b.add(b.mul(x, y), z), b.add(b.add(x, y), z), b.div(x, y)].forEach((value, i) => {
         b.store(value, to, 0, (i * (laneCount + 1) + (type === f32 ? laneCount : 0)) * f32Bytes);
@@ -41,7 +41,7 @@ export const selfTest: Kernel = recordKernel("self_test_arithmetic", "operations
 
 /** The operands' bits and the right results' bits, as u32. */
 export function selfTestWords(): { readonly operands: Uint32Array; readonly results: Uint32Array } {
-  const operands = Float32Array.from(triples.flat());
+  const operands = Float32Array.from(triples.flat().flatMap((operand) => new Array<number>(laneCount).fill(operand)));
   const results = new Uint8Array(triples.length * resultBytes);
   interpretKernel(selfTest, [{ bytes: new Uint8Array(operands.buffer) }, { bytes: results }]);
   return { operands: new Uint32Array(operands.buffer), results: new Uint32Array(results.buffer) };

@@ -4,11 +4,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { interpretKernel } from "../../compiler/kernel/interpret.ts";
 import { bytesOfElement, bytesOfType, type Element, type Kernel, type Statement, type Type } from "../../compiler/kernel/ir.ts";
-import { operations, readElement, writeElement, type OperationName } from "../../compiler/kernel/ops.ts";
+import { dotInstructions, operations, readElement, writeElement, type OperationName } from "../../compiler/kernel/ops.ts";
 import { verifyKernel } from "../../compiler/kernel/verify.ts";
 import { canary } from "./image.ts";
 import { attempts, operandBytes, operationCases, type OperandKind, type OperationCase } from "./operation-cases.ts";
-import { runnable, type Built, type ConformanceTarget } from "./targets.ts";
+import { distinct, probed, runnable, type Built, type ConformanceTarget } from "./targets.ts";
 
 const names = Object.keys(operations) as readonly OperationName[];
 const runsPerCase = 25;
@@ -100,7 +100,8 @@ async function withBuilt(
 }
 
 describe.each(runnable)("$name", (target) => {
-  const own = names.filter((op) => !target.lacks.includes(op));
+  const instructions: readonly OperationName[] = distinct.includes(target) ? names : dotInstructions;
+  const own = instructions.filter((op) => !target.lacks.includes(op));
   describe.each([true, false])("optimised: %s", (optimize) => {
     test("every operation", { timeout: 240_000 }, async () => {
       const cases = own.flatMap(operationCases);
@@ -111,7 +112,9 @@ describe.each(runnable)("$name", (target) => {
       });
     });
   });
+});
 
+describe.each(probed)("$name", (target) => {
   test.for([
     ["add", "sub"],
     ["min", "max"],

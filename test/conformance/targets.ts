@@ -23,6 +23,8 @@ export interface Built {
 export interface BuildOptions {
   readonly memoryBytes: number;
   readonly optimize: boolean;
+  /** Kernels that are broken on purpose may make a compiler complain. */
+  readonly mayWarn?: boolean;
 }
 
 export interface ConformanceTarget {
@@ -31,6 +33,8 @@ export interface ConformanceTarget {
   readonly atoms: readonly DotAtom[];
   /** Operations that it has no code for. */
   readonly lacks: readonly OperationName[];
+  /** The target whose code it shares for everything but its atoms' instructions: only products with those are tested again. */
+  readonly like: string | null;
   /** Why it cannot run here; null where it can. */
   readonly skip: string | null;
   readonly build: (kernels: readonly Kernel[], options: BuildOptions) => Promise<Built>;
@@ -39,12 +43,18 @@ export interface ConformanceTarget {
 const pageBytes = 65536;
 
 export const targets: readonly ConformanceTarget[] = [
-  { name: "wasm simd128", atoms: [simd128], lacks: dotInstructions, skip: null, build: buildWasm },
+  { name: "wasm simd128", atoms: [simd128], lacks: dotInstructions, like: null, skip: null, build: buildWasm },
   ...cTargets,
 ];
 
 /** Those that run on this machine. */
 export const runnable = targets.filter(({ skip }) => skip === null);
+
+/** Those among them that share code with no other. */
+export const distinct = runnable.filter(({ like }) => like === null || !runnable.some(({ name }) => name === like));
+
+/** Those that show that a fault would be seen: one of each way in which code is run. */
+export const probed = distinct.filter(({ build }, i) => build === buildWasm || i === 1);
 
 /** One module of all kernels, passed by wabt and webassemblyjs before it runs. */
 async function buildWasm(kernels: readonly Kernel[], { memoryBytes, optimize }: BuildOptions): Promise<Built> {

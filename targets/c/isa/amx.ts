@@ -9,11 +9,10 @@ import { panelRows, runLength } from "../../../compiler/kernel/library/panels.ts
 import { groupSize } from "../../../compiler/numeric/quantize.ts";
 import { avx512Vnni } from "./avx512-vnni.ts";
 import type { Isa } from "./isa.ts";
+import { nibbles } from "./panel-runs.ts";
 
 const tileRows = 16;
 const row = vector("i8", groupSize);
-const run = vector("i8", panelRows * runLength);
-const runBytes = panelRows * runLength;
 const [rest] = avx512Vnni.atoms;
 
 /** A step is a whole group, so nothing accumulates. */
@@ -32,14 +31,7 @@ const tiles: DotAtom = {
   formats: {
     q4_0: {
       ...tileProduct,
-      // A byte holds a column of run 2j in its low nibble and of run 2j + 1 in its high one.
-      load: (b, { pointer, index, offset }) => {
-        const runs = Array.from({ length: groupSize / (2 * runLength) }, (_, j): readonly Value[] => {
-          const packed = b.load(run, pointer, index, offset + j * runBytes);
-          return [b.and(packed, 15), b.shrU(packed, 4)];
-        });
-        return [b.concat(...runs.flat())];
-      },
+      load: (b, place) => [b.concat(...nibbles(panelRows, groupSize / runLength).load(b, place))],
     },
     q8_0: {
       ...tileProduct,

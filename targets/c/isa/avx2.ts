@@ -3,12 +3,15 @@ import { required } from "../../../compiler/errors.ts";
 import type { AtomFormat, DotAtom, Registers } from "../../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../../compiler/kernel/ir.ts";
-import { panelRows, runLength } from "../../../compiler/kernel/library/panels.ts";
+import { runLength } from "../../../compiler/kernel/library/panels.ts";
 import type { Isa } from "./isa.ts";
+import { nibbles, splatRuns, unsignedBytes } from "./panel-runs.ts";
 import { x86 } from "./x86.ts";
 
+/** Rows of a panel that a register holds, and runs of columns a step. */
 const rows = 8;
-const bytes = vector("i8", rows * runLength);
+const runs = 2;
+const planes = unsignedBytes(rows, runs);
 const pairs = vector("i16", rows * 2);
 
 /** sum + w * x in pairs; 15 * 127 * 2 a pair and 8 pairs a group stay below 2^15. */
@@ -23,11 +26,7 @@ function fold(b: KernelBuilder, sums: Value, factor: number): Value {
 }
 
 const q4: AtomFormat = {
-  isCentred: false,
-  load: (b, { pointer, index, offset }) => {
-    const packed = b.load(bytes, pointer, index, offset);
-    return [b.and(packed, 15), b.shrU(packed, 4)];
-  },
+  ...nibbles(rows, runs),
   step: (b, accumulator, activations, weights) => [
     required(
       weights.reduce<Value | undefined>((sum, w, i) => addPairs(b, sum, w, required(activations[i], "activations")), accumulator[0]),
@@ -40,11 +39,7 @@ const q4: AtomFormat = {
 /** A byte is two nibbles, 16 * high + low: their sums stay apart until the group's end. */
 const q8: AtomFormat = {
   isCentred: false,
-  load: (b, { pointer, index, offset }) =>
-    [0, panelRows * runLength].flatMap((run) => {
-      const u = b.load(bytes, pointer, index, offset + run);
-      return [b.and(u, 15), b.shrU(u, 4)];
-    }),
+  load: (b, place) => planes.load(b, place).flatMap((u) => [b.and(u, 15), b.shrU(u, 4)]),
   step: (b, accumulator, activations, weights) =>
     weights.reduce<Registers>((sums, w, i) => {
       const plane = i % 2;
@@ -56,13 +51,10 @@ const q8: AtomFormat = {
 
 const maddubs: DotAtom = {
   name: "avx2",
-  tile: { m: 1, n: rows, k: 2 * runLength },
+  tile: { m: 1, n: rows, k: runs * runLength },
   rowsPerTile: [4, 2, 1],
   rest: null,
-  loadActivations: (b, places) =>
-    places.flatMap(({ pointer, index, offset }) =>
-      [0, runLength].map((run) => b.bitcast(b.loadSplat(vector("i32", rows), pointer, index, offset + run), bytes)),
-    ),
+  loadActivations: splatRuns(rows, runs),
   formats: { q4_0: q4, q8_0: q8 },
 };
 

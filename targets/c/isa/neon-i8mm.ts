@@ -6,7 +6,9 @@ import type { Value } from "../../../compiler/kernel/ir.ts";
 import type { Isa } from "./isa.ts";
 import { base } from "./neon.ts";
 import { dotRows, sdot } from "./neon-dot.ts";
-import { bytes, loadRuns, nibbles, rowsPerRegister, signedBytes, stepColumns, words } from "./neon-panels.ts";
+import { bytes, loadRuns, rowsPerRegister, runsPerRegister, words } from "./neon-activations.ts";
+import { registerBytes } from "./neon-registers.ts";
+import { nibbles, signedBytes, type Weights } from "./panel-runs.ts";
 
 /** Four lanes of each operand: the low halves of both, then the high halves of both. */
 const halves = [
@@ -31,7 +33,7 @@ function rowsOfRuns(b: KernelBuilder, runs: readonly Value[]): readonly Value[] 
 }
 
 /** The weights as an operand, and what becomes of them: both rows of activations by rows 0 and 1, and by rows 2 and 3. */
-function multiplied(weights: Pick<AtomFormat, "isCentred" | "load">): AtomFormat {
+function multiplied(weights: Weights): AtomFormat {
   return {
     isCentred: weights.isCentred,
     load: (b, place) => rowsOfRuns(b, weights.load(b, place)),
@@ -48,7 +50,7 @@ function multiplied(weights: Pick<AtomFormat, "isCentred" | "load">): AtomFormat
 
 const smmla: DotAtom = {
   name: "neon_i8mm",
-  tile: { m: 2, n: rowsPerRegister, k: stepColumns },
+  tile: { m: 2, n: rowsPerRegister, k: registerBytes },
   rowsPerTile: [4, 2],
   rest: sdot,
   // Eight columns of both rows, then the next eight.
@@ -56,7 +58,7 @@ const smmla: DotAtom = {
     const [first, second] = places.map((place) => loadRuns(b, place));
     return shuffled(b, required(first, "row"), required(second, "row"), halves).map((rows) => b.bitcast(rows, bytes));
   },
-  formats: { q4_0: multiplied(nibbles), q8_0: multiplied(signedBytes) },
+  formats: { q4_0: multiplied(nibbles(rowsPerRegister, runsPerRegister)), q8_0: multiplied(signedBytes(rowsPerRegister, runsPerRegister)) },
 };
 
 export const neonI8mm: Isa = {

@@ -1,60 +1,39 @@
-/** The atom of machines that add four byte products to a lane in one instruction: `n` rows of a panel a register, eight columns a step. */
+/** The atom of machines that add four byte products to a lane in one instruction: `n` rows of a panel a register. */
 import { required } from "../../../compiler/errors.ts";
 import type { AtomFormat, DotAtom } from "../../../compiler/kernel/atom.ts";
-import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
-import { vector, type Value } from "../../../compiler/kernel/ir.ts";
-import { panelRows, runLength } from "../../../compiler/kernel/library/panels.ts";
+import { vector } from "../../../compiler/kernel/ir.ts";
+import { runLength } from "../../../compiler/kernel/library/panels.ts";
+import { nibbles, signedBytes, splatRuns, unsignedBytes } from "./panel-runs.ts";
 
 export interface QuadAtomSpec {
   readonly name: string;
   /** Rows of a panel that a register of sums holds. */
   readonly n: number;
+  /** Runs of four columns that a step covers. */
+  readonly runs?: number;
   readonly rowsPerTile: readonly number[];
-  /** Whether the instruction takes unsigned weights; where both operands are signed, the top bit of a byte is flipped and its offset is gone. */
+  /** What the instruction takes for weights. */
   readonly weights: "unsigned" | "signed";
+  readonly loadActivations?: DotAtom["loadActivations"];
 }
 
-/** Bits that turn an unsigned byte into the signed one that is 128 less. */
-const topBit = 0x80;
-
-export function quadAtom({ name, n, rowsPerTile, weights: signs }: QuadAtomSpec): DotAtom {
-  const [bytes, sums] = [vector("i8", n * runLength), vector("i32", n)];
-  const dot = (b: KernelBuilder, sum: Value, w: Value, x: Value): Value =>
-    signs === "unsigned" ? b.dotQuadsUS(sum, w, x) : b.dotQuadsSS(sum, w, x);
-  const common: Omit<AtomFormat, "isCentred" | "load"> = {
-    step: (b, [sum = b.literal(sums, 0)], activations, weights) => [
-      weights.reduce((total, w, i) => dot(b, total, w, required(activations[i], "activations")), sum),
+export function quadAtom({ name, n, runs = 2, rowsPerTile, weights: signs, loadActivations }: QuadAtomSpec): DotAtom {
+  const products: Pick<AtomFormat, "step" | "finish"> = {
+    step: (b, [sum = b.literal(vector("i32", n), 0)], activations, weights) => [
+      weights.reduce((total, w, i) => {
+        const x = required(activations[i], "activations");
+        return signs === "unsigned" ? b.dotQuadsUS(total, w, x) : b.dotQuadsSS(total, w, x);
+      }, sum),
     ],
     finish: (_, accumulator) => accumulator,
   };
+  const bytes = signs === "unsigned" ? unsignedBytes(n, runs) : signedBytes(n, runs);
   return {
     name,
-    tile: { m: 1, n, k: 2 * runLength },
+    tile: { m: 1, n, k: runs * runLength },
     rowsPerTile,
     rest: null,
-    // Two runs of four activations, each the same for all rows of the panel.
-    loadActivations: (b, places) =>
-      places.flatMap(({ pointer, index, offset }) =>
-        [0, runLength].map((run) => b.bitcast(b.loadSplat(sums, pointer, index, offset + run), bytes)),
-      ),
-    formats: {
-      q4_0: {
-        ...common,
-        isCentred: false,
-        load: (b, { pointer, index, offset }) => {
-          const packed = b.load(bytes, pointer, index, offset);
-          return [b.and(packed, 15), b.shrU(packed, 4)];
-        },
-      },
-      q8_0: {
-        ...common,
-        isCentred: signs === "signed",
-        load: (b, { pointer, index, offset }) =>
-          [0, panelRows * runLength].map((run) => {
-            const u = b.load(bytes, pointer, index, offset + run);
-            return signs === "signed" ? b.xor(u, topBit) : u;
-          }),
-      },
-    },
+    loadActivations: loadActivations ?? splatRuns(n, runs),
+    formats: { q4_0: { ...nibbles(n, runs), ...products }, q8_0: { ...bytes, ...products } },
   };
 }

@@ -3,44 +3,42 @@ import { required } from "../../../compiler/errors.ts";
 import type { AtomFormat, DotAtom } from "../../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../../compiler/kernel/ir.ts";
-import { panelRows, runLength } from "../../../compiler/kernel/library/panels.ts";
+import { runLength } from "../../../compiler/kernel/library/panels.ts";
+import { nibbles, signedBytes, splatRuns } from "./panel-runs.ts";
 
-/** Bits that turn an unsigned byte into the signed one that is 128 less. */
-const topBit = 0x80;
+export interface WideningAtomSpec {
+  readonly name: string;
+  /** Rows of a panel that are multiplied together. */
+  readonly n: number;
+  /** Runs of four columns that a step covers. */
+  readonly runs?: number;
+  readonly loadActivations?: DotAtom["loadActivations"];
+}
 
-/** `n`: rows of a panel that are multiplied together. */
-export function wideningAtom({ name, n }: { readonly name: string; readonly n: number }): DotAtom {
-  const [bytes, sums] = [vector("i8", n * runLength), vector("i32", n)];
+export function wideningAtom({ name, n, runs = 2, loadActivations }: WideningAtomSpec): DotAtom {
   // Eight products of at most 15 * 127 a lane, then two lanes added, are below 2^15.
-  const q4: AtomFormat = {
-    isCentred: false,
-    load: (b, { pointer, index, offset }) => {
-      const packed = b.load(bytes, pointer, index, offset);
-      return [b.and(packed, 15), b.shrU(packed, 4)];
-    },
+  const q4: Pick<AtomFormat, "step" | "finish"> = {
     step: (b, [total], activations, weights) => [addProducts(b, total, weights, activations)],
-    finish: (b, [total]) => [b.addPairs(b.literal(sums, 0), addNeighbours(b, required(total, "sums")))],
+    finish: (b, [total]) => [b.addPairs(b.literal(vector("i32", n), 0), addNeighbours(b, required(total, "sums")))],
   };
   // Two products of at most 128 * 127 fit in i16; their sums go on in i32, as pairs until the group's end.
-  const q8: AtomFormat = {
-    isCentred: true,
-    load: (b, { pointer, index, offset }) =>
-      [0, panelRows * runLength].map((run) => b.xor(b.load(bytes, pointer, index, offset + run), topBit)),
-    step: (b, [pairs = b.literal(vector("i32", 2 * n), 0)], activations, weights) => [
-      b.addPairs(pairs, addProducts(b, undefined, weights, activations)),
-    ],
+  const q8: Pick<AtomFormat, "step" | "finish"> = {
+    step: (b, [pairs = b.literal(vector("i32", 2 * n), 0)], activations, weights) => {
+      let sum = pairs;
+      for (let run = 0; run < runs; run += 2) {
+        sum = b.addPairs(sum, addProducts(b, undefined, weights.slice(run, run + 2), activations.slice(run)));
+      }
+      return [sum];
+    },
     finish: (b, [pairs]) => [addNeighbours(b, required(pairs, "sums"))],
   };
   return {
     name,
-    tile: { m: 1, n, k: 2 * runLength },
+    tile: { m: 1, n, k: runs * runLength },
     rowsPerTile: [2, 1],
     rest: null,
-    loadActivations: (b, places) =>
-      places.flatMap(({ pointer, index, offset }) =>
-        [0, runLength].map((run) => b.bitcast(b.loadSplat(sums, pointer, index, offset + run), bytes)),
-      ),
-    formats: { q4_0: q4, q8_0: q8 },
+    loadActivations: loadActivations ?? splatRuns(n, runs),
+    formats: { q4_0: { ...nibbles(n, runs), ...q4 }, q8_0: { ...signedBytes(n, runs), ...q8 } },
   };
 }
 

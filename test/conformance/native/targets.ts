@@ -22,13 +22,13 @@ const emulatedTiles = ["-include", fileURLToPath(new URL("emulated-tiles.h", imp
 export const cTargets: readonly ConformanceTarget[] = [
   cTarget(scalar, gcc),
   cTarget(avx2, gcc),
-  cTarget(avxVnni, clang),
+  { ...cTarget(avxVnni, clang), like: "C avx2, gcc" },
   cTarget(avx512Vnni, gcc),
-  cTarget(amx, gcc),
-  { ...cTarget(amx, gcc, emulatedTiles), name: "C amx, emulated tiles", skip: obstacleOf(avx512Vnni, gcc) },
+  { ...cTarget(amx, gcc), like: "C avx512-vnni, gcc" },
+  { ...cTarget(amx, gcc, emulatedTiles), name: "C amx, emulated tiles", like: "C avx512-vnni, gcc", skip: obstacleOf(avx512Vnni, gcc) },
   cTarget(neon, armGcc),
-  cTarget(neonDot, armGcc),
-  cTarget(neonI8mm, armGcc),
+  { ...cTarget(neonDot, armGcc), like: "C neon, gcc" },
+  { ...cTarget(neonI8mm, armGcc), like: "C neon, gcc" },
 ];
 
 function obstacleOf({ name }: Isa, toolchain: Toolchain): string | null {
@@ -42,9 +42,10 @@ function cTarget(isa: Isa, toolchain: Toolchain, more: readonly string[] = []): 
     name: `C ${isa.name}, ${toolchain.name}`,
     atoms: isa.atoms,
     lacks: [],
+    like: null,
     skip: obstacleOf(isa, toolchain),
-    build: (kernels, { memoryBytes, optimize }) => {
-      const flags = [...toolchain.flags, ...more, optimize ? "-O2" : "-O0"];
+    build: (kernels, { memoryBytes, optimize, mayWarn = false }) => {
+      const flags = [...toolchain.flags, ...more, ...(mayWarn ? ["-w"] : []), optimize ? "-O2" : "-O0"];
       const { compiler } = toolchain;
       return Promise.resolve(
         buildMachine(kernels, emitKernelSource(kernels, isa), memoryBytes, { compiler, flags, runner: toolchain.runner(cpu) }),

@@ -1,0 +1,96 @@
+/**
+ * Every dot atom of every target multiplies what the panels' layout says: its exact sums against a plain reading of the bytes. Conformance cannot
+ * tell: an atom that takes its operands in a wrong order does so in the interpreter too.
+ */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { DotAtom } from "../../compiler/kernel/atom.ts";
+import { interpretKernel } from "../../compiler/kernel/interpret.ts";
+import { storeEpilogue } from "../../compiler/kernel/library/epilogues.ts";
+import { gemm } from "../../compiler/kernel/library/gemm.ts";
+import { groupOffsets, layoutBytes, panelsStart, type PanelLayout } from "../../compiler/kernel/library/panels.ts";
+import { blockSize, groupSize } from "../../compiler/numeric/quantize.ts";
+import { groupFormats, type GroupFormatName } from "../../compiler/numeric/weight-groups.ts";
+import { instructionSets } from "../../targets/c/target.ts";
+import { simd128 } from "../../targets/wasm/atoms.ts";
+
+const rowsOfPanel = 16;
+const atoms: readonly DotAtom[] = [
+  ...new Map(
+    [simd128, ...Object.values(instructionSets).flatMap((sets) => sets.flatMap((isa) => [...isa.atoms]))].map((atom) => [atom.name, atom]),
+  ).values(),
+];
+const cases = atoms.flatMap((atom) =>
+  atom.rowsPerTile.flatMap((rows) => (["q4_0", "q8_0"] as const).map((format) => ({ name: atom.name, atom, rows, format }))),
+);
+
+/** u of row `row`, column `column` of a block, as the layout has it: see library/panels. */
+function weightAt(
+  bytes: Uint8Array,
+  layout: PanelLayout & { encoding: { weights: GroupFormatName; scales: "f16" } },
+  row: number,
+  column: number,
+): number {
+  const { encoding } = layout;
+  const k = column % groupSize;
+  const start = panelsStart(layout) + groupOffsets(encoding, Math.floor(column / groupSize)).values;
+  if (encoding.weights === "q8_0") return bytes[start + 64 * (k >> 2) + 4 * row + (k & 3)] ?? NaN;
+  const byte = bytes[start + 64 * (k >> 3) + 4 * row + (k & 3)] ?? NaN;
+  return (k & 4) === 0 ? byte & 15 : byte >> 4;
+}
+
+test.each(cases)("$name, $rows rows of $format", ({ atom, rows, format }) => {
+  const layout = { encoding: { weights: format, scales: "f16" }, streams: 1, rows: rowsOfPanel, columns: blockSize } as const;
+  const kernel = gemm({
+    layout,
+    inputStride: null,
+    rowsPerTile: rows,
+    atom,
+    epilogue: storeEpilogue({ stride: rowsOfPanel, bias: false, residualStride: null }),
+  });
+  const extreme = fc.constantFrom(0, 255, 15, 240, 128, 127);
+  const byte = fc.oneof(extreme, fc.integer({ min: 0, max: 255 }));
+  const activation = fc.oneof(fc.constantFrom(127, -127, 0), fc.integer({ min: -127, max: 127 }));
+  const wholeOf = <T>(value: fc.Arbitrary<T>, count: number) =>
+    fc.oneof(
+      fc.array(value, { minLength: count, maxLength: count }),
+      value.map((one) => new Array<T>(count).fill(one)),
+    );
+  fc.assert(
+    fc.property(wholeOf(byte, layoutBytes(layout)), wholeOf(activation, rows * blockSize), (values, q) => {
+      const weights = Uint8Array.from(values);
+      const view = new DataView(weights.buffer);
+      view.setFloat32(0, 1, true);
+      // Scales of 1: the sums are small integers, which f32 adds exactly.
+      for (let half = 0; half < 2; half++)
+        for (let row = 0; row < rowsOfPanel; row++)
+          view.setUint16(panelsStart(layout) + groupOffsets(layout.encoding, half).scales + 2 * row, 0x3c00, true);
+      const groups = (rows * blockSize) / groupSize;
+      const sums = Int32Array.from({ length: groups }, (_, group) =>
+        q.slice(group * groupSize, (group + 1) * groupSize).reduce((a, b) => a + b, 0),
+      );
+      const out = new Float32Array(rows * rowsOfPanel);
+      const regions: Readonly<Record<string, Uint8Array>> = {
+        xq: new Uint8Array(Int8Array.from(q).buffer),
+        xd: new Uint8Array(new Float32Array(groups).fill(1).buffer),
+        xs: new Uint8Array(sums.buffer),
+        weights,
+        out: new Uint8Array(out.buffer),
+        tile: new Uint8Array(rows * rowsOfPanel * 4),
+      };
+      interpretKernel(
+        kernel,
+        kernel.parameters.map(({ name }) => (name === "rows" ? rows : { bytes: regions[name] ?? new Uint8Array(0) })),
+      );
+      const { offset } = groupFormats[format];
+      const expected = Array.from({ length: rows * rowsOfPanel }, (_, at) => {
+        const [row, n] = [Math.floor(at / rowsOfPanel), at % rowsOfPanel];
+        let sum = 0;
+        for (let k = 0; k < blockSize; k++) sum += (q[row * blockSize + k] ?? NaN) * (weightAt(weights, layout, n, k) - offset);
+        return sum;
+      });
+      expect([...out]).toEqual(expected);
+    }),
+    { numRuns: 12 },
+  );
+});
