@@ -329,9 +329,12 @@ export const operations = {
   addPairs: {
     result: (args) => {
       const [acc, x] = args;
-      return acc?.element === "i32" && acc.lanes > 1 && x?.element === "i16" && x.lanes === 2 * acc.lanes ? acc : mismatch("addPairs", args);
+      return acc?.element === "i32" && acc.lanes > 1 && x?.element === "i16" && x.lanes === 2 * acc.lanes
+        ? acc
+        : mismatch("addPairs", args);
     },
-    meaning: (args) => operand(args, 0).map((sum, i) => (sum + operand(operand(args, 1), 2 * i) + operand(operand(args, 1), 2 * i + 1)) | 0),
+    meaning: (args) =>
+      operand(args, 0).map((sum, i) => (sum + operand(operand(args, 1), 2 * i) + operand(operand(args, 1), 2 * i + 1)) | 0),
   },
   /** For each 16 bytes of a and b, as matrices of 2 rows by 8: acc[2i + j] + the sum of a[i][k] b[j][k], signed (Arm smmla). */
   dotMatrix: {
@@ -385,7 +388,15 @@ export const operations = {
 export type OperationName = keyof typeof operations;
 
 /** Operations that a target need not have: see above. */
-export const dotInstructions = ["dotQuadsUS", "dotQuadsSS", "dotPairsUS", "mulWiden", "addPairs", "dotMatrix", "dotTile"] as const satisfies readonly OperationName[];
+export const dotInstructions = [
+  "dotQuadsUS",
+  "dotQuadsSS",
+  "dotPairsUS",
+  "mulWiden",
+  "addPairs",
+  "dotMatrix",
+  "dotTile",
+] as const satisfies readonly OperationName[];
 export type DotInstruction = (typeof dotInstructions)[number];
 
 /** The row of an operation. */

@@ -266,7 +266,9 @@ const rules: Readonly<Record<string, Rule>> = {
     const [x, out] = [input(node, 0), output(node)];
     const kernel = selectRows({ width: context.widthOf(x), inputStride: context.strideOf(x), outputStride: context.strideOf(out) });
     // Where a row goes depends on those before it.
-    return [call(node, context, kernel, { row_list: rows, x: value(x), out: value(out), rows: { kind: "count", of: "rows" } }, { axis: null })];
+    return [
+      call(node, context, kernel, { row_list: rows, x: value(x), out: value(out), rows: { kind: "count", of: "rows" } }, { axis: null }),
+    ];
   },
 };
 

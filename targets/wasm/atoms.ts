@@ -48,7 +48,8 @@ export const simd128: DotAtom = {
     },
     q8_0: {
       ...pairSums,
-      load: (b, { pointer, index, offset }) => [0, panelRows * runLength].map((run) => b.widenU(b.load(bytes, pointer, index, offset + run))),
+      load: (b, { pointer, index, offset }) =>
+        [0, panelRows * runLength].map((run) => b.widenU(b.load(bytes, pointer, index, offset + run))),
     },
   },
 };

@@ -150,7 +150,13 @@ export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction>, 
     return everyPart(type, writer.bind("v128", type.element === "f32" ? f32x4.splat(value) : i32x4.splat(value)));
   },
 
-  add: binary(({ i32, f32, i16x8, i32x4, f32x4 }) => ({ i32: i32.add, f32: f32.add, i16x8: i16x8.add, i32x4: i32x4.add, f32x4: f32x4.add })),
+  add: binary(({ i32, f32, i16x8, i32x4, f32x4 }) => ({
+    i32: i32.add,
+    f32: f32.add,
+    i16x8: i16x8.add,
+    i32x4: i32x4.add,
+    f32x4: f32x4.add,
+  })),
   sub: binary(({ i32, f32, i32x4, f32x4 }) => ({ i32: i32.sub, f32: f32.sub, i32x4: i32x4.sub, f32x4: f32x4.sub })),
   mul: binary(({ i32, f32, i32x4, f32x4 }) => ({ i32: i32.mul, f32: f32.mul, i32x4: i32x4.mul, f32x4: f32x4.mul })),
   div: binary(({ f32, f32x4 }) => ({ f32: f32.div, f32x4: f32x4.div })),

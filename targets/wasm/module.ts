@@ -14,7 +14,10 @@ export interface EmittedModule {
 }
 
 /** Emits, optimises and validates the module over a memory of exactly `memoryBytes`, whole pages; `text` asks for the WAT too. */
-export function emitModule(program: Program, { memoryBytes, text }: { readonly memoryBytes: number; readonly text: boolean }): EmittedModule {
+export function emitModule(
+  program: Program,
+  { memoryBytes, text }: { readonly memoryBytes: number; readonly text: boolean },
+): EmittedModule {
   const asm = new Assembler({ pages: memoryBytes / pageBytes });
   for (const kernel of program.kernels) lowerKernel(asm, kernel);
   asm.addFunction(

@@ -36,7 +36,8 @@ export function groupedProduct(b: KernelBuilder, layout: PanelLayout, encoding: 
         const at = b.mul(group.group, f32Bytes);
         const integer = required(integers[i], "sum");
         // Weights are u - offset: the offset times the activations' sum is taken off as an exact integer.
-        const correction = (): Value => b.shl(b.loadSplat(i32x16, totals, at, i * groups * f32Bytes), Math.log2(groupFormats[encoding.weights].offset));
+        const correction = (): Value =>
+          b.shl(b.loadSplat(i32x16, totals, at, i * groups * f32Bytes), Math.log2(groupFormats[encoding.weights].offset));
         const exact = tileAtom(atom, count).formats[encoding.weights].isCentred ? integer : b.sub(integer, correction());
         const scale = b.mul(dw, b.loadSplat(f32x16, dx, at, i * groups * f32Bytes));
         b.assign(sum, b.add(b.read(sum), b.mul(b.toFloat(exact), scale)));
