@@ -35,9 +35,9 @@ export class CWriter {
   }
 }
 
-/** A comment of one line; what would end it is taken apart. */
+/** A comment of one line; what would end it, begin another, or not be plain text is replaced. */
 export function comment(text: string): string {
-  return `/* ${text.replaceAll("*/", "* /")} */`;
+  return `/* ${text.replace(/[^\x20-\x7e]|\*\/|\/\*|\?\?/g, ".")} */`;
 }
 
 /** A call, broken over lines where it would be longer than a line should be. */
