@@ -50,12 +50,25 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
     const warnings = [...model.warnings, ...draft.warnings];
     const { output, dryRun } = options;
     if (dryRun || output === undefined) return { programs: draft.programs, memoryBytes: draft.memoryBytes, warnings, artefact: null };
+    checkName(artefactName(model, options), target);
     await checkTokenizer(model);
     const { programs, manifest } = await writeAside(output, (folder) => writeArtefact(folder, model, draft, target, options));
     return { programs, memoryBytes: manifest.memory.bytes, warnings, artefact: { folder: output, manifest } };
   } finally {
     await model.store.close();
   }
+}
+
+function artefactName(model: ImportedModel, { name }: CompileOptions): string {
+  return name ?? packageName(model.name);
+}
+
+function checkName(name: string, { takenNames, name: target }: Target): void {
+  if (!takenNames.has(name.toLowerCase())) return;
+  throw new LfmcError("usage/flag", `"${name}" is a name that files or headers of --target ${target} have already`, {
+    subject: "--name",
+    hint: "give the artefact another name: --name NAME (by default it is the model folder's)",
+  });
 }
 
 async function writeArtefact(
@@ -74,7 +87,7 @@ async function writeArtefact(
     const memoryBytes = memoryOf(programs, target, options.maxMemory);
     verifyKernels(programs);
     const text = options.emit?.includes("wat") ?? false;
-    const name = options.name ?? packageName(model.name);
+    const name = artefactName(model, options);
     const code = programs.map(({ variant, program }) => ({ variant, code: target.emit(program, variant, { memoryBytes, text, name }) }));
     const files = await copyModelFiles(model.files, folder);
     const unsealed = buildManifest({ model, name, draft, programs, memoryBytes, target, weights, region, files, code });

@@ -72,7 +72,8 @@ const packageNames = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/;
 /** A model's name as that of a package and of its files. */
 export function packageName(model: string): string {
   const legal = model.replace(/[^A-Za-z0-9_.-]+/g, "-").slice(0, 100);
-  return packageNames.test(legal) ? legal : `model-${legal.replace(/^[^A-Za-z0-9]+/, "")}`.slice(0, 100);
+  const rest = legal.replace(/^[^A-Za-z0-9]+/, "").slice(0, 90);
+  return packageNames.test(legal) ? legal : rest === "" ? "model" : `model-${rest}`;
 }
 
 /** Refuses options that cannot be met, before anything is read. Throws usage/flag. */

@@ -62,7 +62,10 @@ export function variantNamed(variants: readonly Variant[], name: string): Varian
 /** How many threads are asked for; throws `run/variant` where that is no number from 1 to `most`. */
 export function threadCount({ threads = 1 }: VariantWish, most = Number.MAX_SAFE_INTEGER): number {
   if (Number.isSafeInteger(threads) && threads >= 1 && threads <= most) return threads;
-  throw refused(`${threads} is not a number of threads`, most === Number.MAX_SAFE_INTEGER ? "Give 1 or more." : `Give 1 to ${most}.`);
+  throw new LfmcError("run/variant", `${threads} is not a number of threads`, {
+    subject: "threads",
+    hint: most === Number.MAX_SAFE_INTEGER ? "Give 1 or more." : `Give 1 to ${most}.`,
+  });
 }
 
 function bytesOfHex(hex: string): Uint8Array<ArrayBuffer> {

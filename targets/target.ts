@@ -60,6 +60,8 @@ export interface Target {
   /** As in `--target`. */
   readonly name: Manifest["target"];
   readonly variants: readonly TargetVariant[];
+  /** Names, in lower case, that an artefact cannot have. */
+  readonly takenNames: ReadonlySet<string>;
   /** Largest memory that a program may have, in bytes, and its unit of allocation. */
   readonly memory: { readonly largest: number; readonly page: number };
   readonly weights: WeightFiles;

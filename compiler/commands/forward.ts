@@ -1,5 +1,5 @@
 /** `lfmc forward`: the logits of given tokens, from an artefact, or from a model through the graph interpreter under the contract. */
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { lstat, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { LfmcError } from "../errors.ts";
@@ -55,14 +55,15 @@ function warnOfModelFlags(flags: Flags): void {
   warn(["--quant, --tensor-type, --activations, --kv and --random-weights are for models: an artefact has its own, which apply"]);
 }
 
-/** Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. */
+/** Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. A device, a pipe or a link is written into. */
 async function writeWhole(path: string, file: Uint8Array): Promise<void> {
-  const aside = `${path}.${process.pid}.partial`;
+  const found = await lstat(path).catch(() => null);
+  const aside = found && !found.isFile() && !found.isDirectory() ? path : `${path}.${process.pid}.partial`;
   try {
     await writeFile(aside, file);
-    await rename(aside, path);
+    if (aside !== path) await rename(aside, path);
   } catch (cause) {
-    await rm(aside, { force: true });
+    if (aside !== path) await rm(aside, { force: true });
     throw new LfmcError("io/unreadable", "cannot be written", { subject: path, hint: "choose another file with -o", cause });
   }
 }

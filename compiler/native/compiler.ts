@@ -20,12 +20,12 @@ export async function findCompiler(): Promise<Compiler> {
   const candidates = asked.length > 0 ? [asked] : [["cc"], ["gcc"], ["clang"]];
   for (const [command = "", ...args] of candidates) {
     const machine = await runCommand(command, [...args, "-dumpmachine"]);
-    if (machine.status !== 0) continue;
+    if (machine.status !== 0 || machine.stdout.trim() === "") continue;
     const { stdout } = await runCommand(command, [...args, "--version"]);
     return { command, args, machine: machine.stdout.trim(), version: versionOf(stdout) };
   }
   throw new LfmcError("native/compiler", "is no C compiler that can be run", {
-    subject: candidates.map(([command]) => command).join(", "),
+    subject: candidates.map((words) => words.join(" ")).join(", "),
     hint: "install gcc or clang (Debian: apt-get install gcc), or name one by CC",
   });
 }

@@ -8,9 +8,11 @@ export function laneLiteral(element: Element, value: number): string {
   return intLiteral((value << unused) >> unused);
 }
 
-/** An int32_t. */
+/** An int32_t; masks and the bits of floats are written in hexadecimal. */
 export function intLiteral(value: number): string {
-  return value === -(2 ** 31) ? "INT32_MIN" : String(value);
+  if (value === -(2 ** 31)) return "INT32_MIN";
+  const isPattern = value >= 0x7fff && /^(7?f+|.+0{3,})$/.test(value.toString(16));
+  return isPattern ? `0x${value.toString(16)}` : String(value);
 }
 
 /** A float: the shortest decimal that rounds to it. */

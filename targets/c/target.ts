@@ -15,6 +15,7 @@ import { neon } from "./isa/neon.ts";
 import { scalar } from "./isa/scalar.ts";
 import { cPackageFiles } from "./package.ts";
 import { projectFiles, unitPath } from "./project.ts";
+import { takenNames } from "./taken-names.ts";
 import { emitKernelSource, emitUnit } from "./unit.ts";
 
 /** The instruction sets of each target, worst first. */
@@ -42,6 +43,7 @@ function cTarget(name: keyof typeof instructionSets): Target {
   return {
     name,
     variants: sets.map(variantOf),
+    takenNames,
     memory: { largest: largestMemory, page: cacheLine },
     weights: { place: "apart", path: "weights.bin", trailer: true },
     emit: (program, variant, options) => {

@@ -11,6 +11,7 @@ const fixedSimd: TargetVariant = { name: "simd128", features: ["simd128"], threa
 export const wasmSimd: Target = {
   name: "wasm-simd",
   variants: [fixedSimd],
+  takenNames: new Set(),
   memory: { largest: 65536 * pageBytes, page: pageBytes },
   weights: { place: "inside", path: (part) => `weights/${String(part).padStart(5, "0")}.bin`, trailer: false },
   emit: (program, variant, options) => {

@@ -1,5 +1,5 @@
 /** The executable and the build files of a C project, as a user has them: make, CMake, find_package, pkg-config, linked weights. */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { encodeSafetensors } from "../../compiler/commands/encode-safetensors.ts";
@@ -113,6 +113,21 @@ describe("forward", () => {
   });
 });
 
+test("a link is written through, not replaced; help is no error; nothing is one", () => {
+  const [real, link, list] = [join(work, "real"), join(work, "link"), join(work, "link-tokens.json")];
+  writeFileSync(real, "");
+  writeFileSync(list, "[1, 2]");
+  symlinkSync(real, link);
+  expect(execute(program, ["forward", "--tokens", list, "-o", link]).status).toBe(0);
+  expect(lstatSync(link).isSymbolicLink()).toBe(true);
+  expect(readFileSync(real).length).toBeGreaterThan(100);
+  expect(execute(program, ["--help"])).toMatchObject({ status: 0, stderr: "" });
+  expect(execute(program, []).status).toBe(2);
+  writeFileSync(list, "[1]\0[2]");
+  expect(execute(program, ["forward", "--tokens", list, "-o", link])).toMatchObject({ status: 1 });
+  expect(execute(program, ["run", "--tokens", "1", "--variant", "none"]).stderr).toMatch(/^error: --variant: /);
+});
+
 test("bench measures", () => {
   const { stdout, ...rest } = command("bench", "--prompt", "9", "--decode", "3", "--depth", "0,7", "--threads", "1,2", "--json");
   expect(rest).toEqual(done);
@@ -209,12 +224,16 @@ describe("builds", () => {
 
   test("pkg-config: flags and the weights' path", (context) => {
     needs(context, "cmake", "pkg-config");
-    const installed = `${prefix}-mapped`;
+    // Where `cmake --install --prefix` puts it may not be where it was configured for.
+    const installed = join(work, "moved");
+    renameSync(`${prefix}-mapped`, installed);
     const flags = (...asked: readonly string[]): readonly string[] =>
       succeeds("pkg-config", [...asked, join(installed, "lib", "pkgconfig", `${name}.pc`)])
         .trim()
         .split(" ");
     succeeds("cc", [join(consumer, "main.c"), ...flags("--static", "--cflags", "--libs"), "-o", join(work, "plain")]);
     expect(succeeds(join(work, "plain"), flags("--variable=weights"))).toBe("0\n");
+    // The installed executable finds the weights that were installed with it.
+    expect(succeeds(join(installed, "bin", name), ["run", "--tokens", "1", "--max-tokens", "1"])).toMatch(/^\d+\n$/);
   });
 });

@@ -1,5 +1,5 @@
 /** `lfmc forward`: the logits of a list of tokens, from an artefact and from a model; the same bits of file. */
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, lstat, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { caseFolder, largestDifference, readGolden, readSafetensors } from "../golden/read.ts";
@@ -54,6 +54,17 @@ test("--quant f32 is within 1e-3 of the reference, compiled and interpreted", as
   ];
   const expected = tensors.get("logits")?.data ?? [];
   for (const file of files) expect(largestDifference(readSafetensors(file).get("logits")?.data ?? [], expected)).toBeLessThanOrEqual(1e-3);
+});
+
+test("a link is written through, and a device into, never replaced", async () => {
+  const [real, link] = [join(folder, "real.safetensors"), join(folder, "link.safetensors")];
+  await writeFile(real, "");
+  await symlink(real, link);
+  await output(["forward", artefact, "--tokens", tokens, "-o", link]);
+  expect((await lstat(link)).isSymbolicLink()).toBe(true);
+  expect((await readFile(real)).equals(await readFile(await written("no-link", artefact, "--tokens", tokens)))).toBe(true);
+  await output(["forward", artefact, "--tokens", tokens, "-o", "/dev/null"]);
+  expect((await lstat("/dev/null")).isCharacterDevice()).toBe(true);
 });
 
 test("the demo model gives the same file compiled and interpreted", async () => {

@@ -2,7 +2,8 @@
  * @name@: an @model_type@ model of @parameters@ parameters, compiled by lfmc @lfmc_version@.
  *
  * The caller owns all memory: give `lfm_create` an arena of `lfm_arena_bytes` bytes. There are no globals, and nothing is allocated
- * after create. One model serves one caller at a time; its own threads work inside a call alone. Weights may be shared by models.
+ * after create. One model serves one caller at a time; its own threads work inside a call alone. Weights may be shared by models. A process
+ * made by fork() has none of a model's threads: there a model of several threads may not be used, nor destroyed.
  */
 #ifndef LFM_H
 #define LFM_H

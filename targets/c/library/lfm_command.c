@@ -37,6 +37,8 @@ void lfm_fail(int status, const char *format, ...) {
   exit(status);
 }
 
+void lfm_print_usage(void) { fputs(usage, stdout); }
+
 void lfm_require(lfm_status status, const char *subject) {
   if (status != LFM_OK) lfm_fail(1, "%s: %s", subject, lfm_status_text(status));
 }
@@ -112,7 +114,7 @@ lfm_list lfm_read_tokens(const char *path) {
   text[length] = '\0';
   begin = text + strspn(text, blank);
   tokens.values = lfm_allocate((length + 1) * sizeof tokens.values[0]);
-  tokens.count = *begin == '[' ? parse_numbers(begin + 1, ']', tokens.values) : -1;
+  tokens.count = *begin == '[' && strlen(text) == length ? parse_numbers(begin + 1, ']', tokens.values) : -1;
   if (tokens.count < 1) lfm_fail(1, "%s: is not a list of token ids: [1, 2, 3]", path);
   free(text);
   return tokens;
@@ -148,7 +150,7 @@ static void find_executable(char *path, size_t capacity, const char *called) {
 }
 
 static const char *find_weights(char *path, size_t capacity, const char *executable) {
-  static const char *const places[] = {"weights.bin", "../weights.bin"};
+  static const char *const places[] = {"weights.bin", "../weights.bin", "../share/@name@/weights.bin"};
   size_t folder = 0;
   find_executable(path, capacity, executable);
   for (size_t i = 0; path[i] != '\0'; i++)
@@ -164,12 +166,21 @@ static const char *find_weights(char *path, size_t capacity, const char *executa
 
 lfm_opened lfm_open(const char *executable, const char *weights, int32_t threads, const char *variant) {
   lfm_opened opened;
+  lfm_status status;
   char path[4096];
   if (weights == NULL) weights = find_weights(path, sizeof path, executable);
   opened.arena_bytes = lfm_arena_bytes(threads);
   if (opened.arena_bytes == 0) lfm_fail(2, "--threads: expected 1 to %d", LFM_MOST_THREADS);
   opened.arena = lfm_allocate(opened.arena_bytes);
-  lfm_require(lfm_create(&opened.model, opened.arena, opened.arena_bytes, weights, threads, variant), weights == NULL ? "@name@" : weights);
+  status = lfm_create(&opened.model, opened.arena, opened.arena_bytes, weights, threads, variant);
+  switch (status) {
+    case LFM_ERROR_VARIANT: lfm_fail(1, "--variant: %s", lfm_status_text(status));
+    case LFM_ERROR_THREADS: lfm_fail(1, "--threads: %s", lfm_status_text(status));
+    case LFM_ERROR_WEIGHTS_MISSING:
+    case LFM_ERROR_WEIGHTS_SIZE:
+    case LFM_ERROR_WEIGHTS_FOREIGN: lfm_require(status, weights == NULL ? "@name@" : weights); break;
+    default: lfm_require(status, "@name@");
+  }
   return opened;
 }
 

@@ -10,6 +10,8 @@ __attribute__((noreturn, format(printf, 2, 3)))
 #endif
 void lfm_fail(int status, const char *format, ...);
 
+void lfm_print_usage(void);
+
 /* Ends the process unless the status is LFM_OK. */
 void lfm_require(lfm_status status, const char *subject);
 

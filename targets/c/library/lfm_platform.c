@@ -86,7 +86,7 @@ static void lfm_unmap(void *held) { UnmapViewOfFile(held); }
 #else
 
 lfm_status lfm_file_open(lfm_file *file, const char *path) {
-  const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat facts;
   void *held;
   if (descriptor < 0) return LFM_ERROR_WEIGHTS_MISSING;

@@ -1,9 +1,17 @@
 /* The command line: `forward`, `run` and `bench`. Data goes to stdout, diagnostics to stderr; exit 0 done, 1 input at fault, 2 usage. */
+#if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L
+#endif
+
 #include "lfm_command.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifndef _WIN32
+#include <sys/stat.h>
+#endif
 
 static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
@@ -39,6 +47,17 @@ static lfm_status write_logits(FILE *stream, lfm_model *model, const lfm_list *t
   return LFM_OK;
 }
 
+/* Whether a path leads to something that must be written into, not replaced: a device, a pipe, a link. */
+static int is_special(const char *path) {
+#ifdef _WIN32
+  (void)path;
+  return 0;
+#else
+  struct stat found;
+  return lstat(path, &found) == 0 && !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode);
+#endif
+}
+
 /* Nothing is left beside the file, whole or not, where it cannot be made. */
 static void forward(int argc, char **argv) {
   const char *list = NULL, *chunk = "2147483647", *threads = "1", *variant = NULL, *weights = NULL, *path = NULL;
@@ -51,14 +70,16 @@ static void forward(int argc, char **argv) {
   lfm_status status;
   FILE *stream;
   char *aside;
-  int whole;
+  int whole, direct;
   lfm_parse_flags(argc, argv, flags, sizeof flags / sizeof flags[0]);
   if (list == NULL || path == NULL) lfm_fail(2, "forward: give --tokens and -o");
   most = lfm_parse_number("--chunk", chunk, 1);
   tokens = lfm_read_tokens(list);
   opened = lfm_open(argv[0], weights, lfm_parse_number("--threads", threads, 1), variant);
+  direct = is_special(path);
   aside = lfm_allocate(strlen(path) + sizeof suffix);
-  strcat(strcpy(aside, path), suffix);
+  strcpy(aside, path);
+  if (!direct) strcat(aside, suffix);
   stream = fopen(aside, "wb");
   if (stream == NULL) lfm_fail(1, "%s: cannot be written", aside);
   status = write_logits(stream, opened.model, &tokens, most);
@@ -67,8 +88,8 @@ static void forward(int argc, char **argv) {
 #ifdef _WIN32
   if (whole) remove(path);
 #endif
-  if (!whole || rename(aside, path) != 0) {
-    remove(aside);
+  if (!whole || (!direct && rename(aside, path) != 0)) {
+    if (!direct) remove(aside);
     lfm_require(status, "tokens");
     lfm_fail(1, "%s: cannot be written", path);
   }
@@ -97,6 +118,8 @@ static generation generate(lfm_model *model, const lfm_list *prompt, int32_t mos
   const int32_t *pending = prompt->values;
   int32_t pending_count = prompt->count, length = prompt->count;
   if (length > LFM_CONTEXT) lfm_require(LFM_ERROR_CONTEXT, "--tokens");
+  for (int32_t i = 0; i < prompt->count; i++)
+    if (prompt->values[i] >= LFM_VOCABULARY) lfm_require(LFM_ERROR_TOKEN, "--tokens");
   made.tokens = lfm_allocate(LFM_CONTEXT * sizeof made.tokens[0]);
   if (most == 0) return made;
   for (made.stop_reason = length >= LFM_CONTEXT ? "context" : NULL; made.stop_reason == NULL;) {
@@ -164,8 +187,10 @@ static void run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  const char *command = argc < 2 ? "" : argv[1];
-  if (strcmp(command, "forward") == 0) forward(argc, argv);
+  const char *command = argc < 2 ? NULL : argv[1];
+  if (command == NULL) lfm_fail(2, "give a command");
+  if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) lfm_print_usage();
+  else if (strcmp(command, "forward") == 0) forward(argc, argv);
   else if (strcmp(command, "run") == 0) run(argc, argv);
   else if (strcmp(command, "bench") == 0) lfm_bench(argc, argv);
   else lfm_fail(2, "%s: is no command", command);
