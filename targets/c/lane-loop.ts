@@ -86,7 +86,9 @@ export class LaneLoop {
     });
     const head = `for (int ${this.#index} = 0; ${this.#index} < ${first.type.lanes}; ${this.#index}++)`;
     const [only = ""] = lines;
-    if (lines.length === 1 && head.length + only.length < longestLine) {
+    // A declaration is no body of a loop; nothing reads it, but for kernels that are broken on purpose.
+    const isAssignment = statements.every(({ name }) => name.isArray);
+    if (lines.length === 1 && isAssignment && head.length + only.length < longestLine) {
       this.#scope.line(`${head} ${only}`);
       return;
     }

@@ -45,7 +45,7 @@ function cTarget(isa: Isa, toolchain: Toolchain, more: readonly string[] = []): 
     like: null,
     skip: obstacleOf(isa, toolchain),
     build: (kernels, { memoryBytes, optimize, mayWarn = false }) => {
-      const flags = [...toolchain.flags, ...more, ...(mayWarn ? ["-w"] : []), optimize ? "-O2" : "-O0"];
+      const flags = [...toolchain.flags, ...more, ...(mayWarn ? ["-w"] : []), optimize ? "-O1" : "-O0"];
       const { compiler } = toolchain;
       return Promise.resolve(
         buildMachine(kernels, emitKernelSource(kernels, isa), memoryBytes, { compiler, flags, runner: toolchain.runner(cpu) }),
