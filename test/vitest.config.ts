@@ -5,6 +5,7 @@
 
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./longest-first.ts";
 import { PlainReporter } from "./reporter.ts";
 
 export default defineConfig({
@@ -14,6 +15,7 @@ export default defineConfig({
     exclude: ["test/long/**", "**/node_modules/**"],
     pool: "forks",
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     update: "none",
