@@ -1,6 +1,6 @@
 /** The C and the Python example, on the fake unit with the demo model's vocabulary: what they print is what the runtime generates. */
 import { copyFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { demoFolder, root, workFolder } from "../model/support.ts";
 import { demoTokenizer, fakeManifest, fakeModel, type FakeShape } from "../runtime/support.ts";
@@ -27,7 +27,7 @@ async function generated(ids: readonly number[]): Promise<string> {
 test("c-embed, from the artefact's folder and from the installed package", async (context) => {
   needs(context, "cmake", "cc");
   const cmake = (...args: readonly string[]): void => {
-    const { status, stderr } = execute("cmake", args);
+    const { status, stderr } = execute("cmake", args, work);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   };
   const installed = join(work, "installed");
@@ -35,7 +35,8 @@ test("c-embed, from the artefact's folder and from the installed package", async
   cmake("--build", join(work, "library"), "-j2");
   cmake("--install", join(work, "library"));
   const ways = [
-    ["folder", `-DLFM_ARTEFACT:PATH=${artefact}`, artefact],
+    // A path from where cmake is called, as in the example's README.
+    ["folder", `-DLFM_ARTEFACT=${relative(work, artefact)}`, artefact],
     ["package", `-DCMAKE_PREFIX_PATH=${installed}`, join(installed, "share", "demo")],
   ] as const;
   for (const [way, option, data] of ways) {
