@@ -42,6 +42,7 @@ export interface CompileResult {
 export async function compile(options: CompileOptions): Promise<CompileResult> {
   checkOptions(options);
   const target = await loadTarget(options.target);
+  checkShards(options, target);
   // A dry run needs shapes alone, and generated weights, never read, have them.
   const seed = options.randomWeights ?? (options.dryRun ? 0 : undefined);
   const model = await importModel(options.model, seed === undefined ? {} : { randomWeights: seed });
@@ -61,6 +62,14 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
 
 function artefactName(model: ImportedModel, { name }: CompileOptions): string {
   return name ?? packageName(model.name);
+}
+
+function checkShards({ shardSize }: CompileOptions, { weights, name }: Target): void {
+  if (shardSize === undefined || typeof weights.path !== "string") return;
+  throw new LfmcError("usage/flag", `does not go with --target ${name}, whose weights are one file`, {
+    subject: "--shard-size",
+    hint: "leave it out",
+  });
 }
 
 function checkName(name: string, { takenNames, name: target }: Target): void {

@@ -77,7 +77,7 @@ export function packageName(model: string): string {
 }
 
 /** Refuses options that cannot be met, before anything is read. Throws usage/flag. */
-export function checkOptions({ output, dryRun, name, maxMemory, shardSize, target }: CompileOptions): void {
+export function checkOptions({ output, dryRun, name, maxMemory, shardSize }: CompileOptions): void {
   if ((output === undefined && !dryRun) || output === "") {
     throw new LfmcError("usage/flag", "is missing", { subject: "-o", hint: "name the artefact's folder, or pass --dry-run" });
   }
@@ -88,12 +88,6 @@ export function checkOptions({ output, dryRun, name, maxMemory, shardSize, targe
     });
   }
   if (maxMemory !== undefined) wholeNumber("--max-memory", maxMemory, Number.MAX_SAFE_INTEGER);
-  if (shardSize !== undefined && target !== "wasm-simd") {
-    throw new LfmcError("usage/flag", `does not go with --target ${target}: a C library maps one file`, {
-      subject: "--shard-size",
-      hint: "leave it out",
-    });
-  }
   if (shardSize !== undefined) wholeNumber("--shard-size", shardSize, Number.MAX_SAFE_INTEGER, smallestShard);
 }
 

@@ -3,7 +3,7 @@
  * forward pass. The rest of the library (library/) knows nothing of kernels.
  */
 import type { Kernel } from "../../compiler/kernel/ir.ts";
-import type { Program, RowCount, Step, StepArgument } from "../../compiler/plan/program.ts";
+import type { Program, Step, StepArgument } from "../../compiler/plan/program.ts";
 import type { Isa } from "./isa/isa.ts";
 import { lowerKernel, parameterText } from "./lower.ts";
 import { functionSymbol } from "./names.ts";
@@ -161,12 +161,8 @@ function writeStep(writer: CWriter, step: Step): void {
     });
     return;
   }
-  writer.line(`share = lfm_share(call, ${unitsText(step.units)});`);
+  writer.line(`share = lfm_share(call, ${step.units});`);
   writer.line(text);
-}
-
-function unitsText(units: number | RowCount): string {
-  return String(units);
 }
 
 const spaces = { memory: "memory", weights: "weights", thread: "scratch" } as const;

@@ -25,3 +25,11 @@ test("a model's folder may be called anything", () => {
     "a-b",
   ]);
 });
+
+test("weights of a C artefact are one file", async () => {
+  const error = await refusal(() =>
+    compile({ model: caseFolder("dense-tiny"), target: "c", shardSize: 8192, output: join(folder, "shards") }),
+  );
+  expect(error).toMatchObject({ code: "usage/flag", subject: "--shard-size" });
+  expect(await readdir(folder)).toEqual([]);
+});
