@@ -20,7 +20,6 @@ export type ErrorCode =
   | "safetensors/tensor"
   | "safetensors/index"
   | "plan/memory"
-  | "plan/unsupported"
   | "artefact/invalid"
   | "artefact/mismatch"
   | "graph/invalid"

@@ -88,7 +88,7 @@ async function writeArtefact(
   options: CompileOptions,
 ): Promise<{ programs: readonly VariantProgram[]; manifest: Manifest }> {
   const { graph, limits, constants } = draft;
-  const file = createWeightFile(folder, target.weights, options.shardSize ?? Infinity);
+  const file = createWeightFile(folder, target.weights, options.shardSize ?? target.weights.partBytes);
   try {
     const weights = await packWeights(constants, model.store, file, options.onProgress);
     const region = await file.finish();

@@ -1,5 +1,6 @@
 /** What can be asked of a compile, with the defaults of the command line. */
 import { LfmcError } from "./errors.ts";
+import type { ModelConfig } from "./import/config.ts";
 import type { WeightFormat } from "./passes/index.ts";
 import type { Limits } from "./plan/program.ts";
 import { panelRows } from "./kernel/library/panels.ts";
@@ -41,18 +42,20 @@ export interface CompileOptions extends NumericOptions {
   readonly name?: string;
   /** Seed: compile the shape with generated weights. */
   readonly randomWeights?: number;
-  /** Largest weights file, in bytes. */
+  /** Largest weights file, in bytes; by default 1 GiB where a target's weights may be several files. */
   readonly shardSize?: number;
   /** Stages to write into the artefact as text. */
   readonly emit?: readonly EmitStage[];
   /** Plan only: nothing is read but shapes, and nothing is written. */
   readonly dryRun?: boolean;
-  /** Called as weights are packed. */
+  /** Called as weights are packed: `done` of `total` bytes. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly tensor: string }) => void;
 }
 
 const defaultContext = 4096;
 const defaultChunk = 64;
+/** Of a mixture an expert sees only some of a call's rows: as many calls' worth of them, up to this, are read at once. */
+const largestDefaultChunk = 512;
 const largestChunk = 4096;
 /** Positions that a session can take back at no cost. */
 const defaultRewind = 64;
@@ -60,6 +63,8 @@ const defaultRewind = 64;
 const logitBytes = 8 * 2 ** 20;
 /** Smaller shards would only make more files than a folder should hold. */
 const smallestShard = 4096;
+/** The most bytes that every host hashes at once. */
+const largestShard = 2 ** 31 - 1;
 
 /** Numeric options with their defaults: the cache keeps f32 where weights or activations do, else f16. */
 export function numericsOf({ quant = "q4_0", tensorTypes = [], activations = "q8", kv }: NumericOptions): Required<NumericOptions> {
@@ -88,17 +93,25 @@ export function checkOptions({ output, dryRun, name, maxMemory, shardSize }: Com
     });
   }
   if (maxMemory !== undefined) wholeNumber("--max-memory", maxMemory, Number.MAX_SAFE_INTEGER);
-  if (shardSize !== undefined) wholeNumber("--shard-size", shardSize, Number.MAX_SAFE_INTEGER, smallestShard);
+  if (shardSize !== undefined) wholeNumber("--shard-size", shardSize, largestShard, smallestShard);
 }
 
+/** What of a model its limits depend on. */
+type ModelSize = Pick<ModelConfig, "maxPositions" | "vocabSize" | "moe">;
+
 /** The limits of a program: what the caller asked for, else the defaults. Throws usage/flag. */
-export function limitsOf(options: CompileOptions, model: { readonly maxPositions: number; readonly vocabSize: number }): Limits {
+export function limitsOf(options: CompileOptions, model: ModelSize): Limits {
   const context = wholeNumber("--context", options.context ?? Math.min(model.maxPositions, defaultContext), model.maxPositions);
-  const prefillChunk = Math.min(wholeNumber("--prefill-chunk", options.prefillChunk ?? defaultChunk, largestChunk), context);
+  const prefillChunk = Math.min(wholeNumber("--prefill-chunk", options.prefillChunk ?? chunkFor(model), largestChunk), context);
   const sessions = wholeNumber("--sessions", options.sessions ?? 1, 65536);
   const rowBytes = 4 * roundUp(model.vocabSize, panelRows);
   const logitRows = Math.max(1, Math.min(prefillChunk, Math.floor(logitBytes / rowBytes)));
   return { context, prefillChunk, logitRows, sessions, rewind: Math.min(defaultRewind, context) };
+}
+
+/** So many rows that the largest matrices are worth reading, those of an average expert too. */
+function chunkFor({ moe }: ModelSize): number {
+  return moe ? Math.min(largestDefaultChunk, defaultChunk * Math.ceil(moe.expertCount / moe.expertsPerToken)) : defaultChunk;
 }
 
 function wholeNumber(flag: string, value: number, largest: number, smallest = 1): number {

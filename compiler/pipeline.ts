@@ -7,7 +7,7 @@ import { tensorAlignment, weightTrailerBytes, type WeightFile } from "./artefact
 import { verifyKernel } from "./kernel/verify.ts";
 import { chooseEncodings, parseTensorType, runPasses, standardPasses } from "./passes/index.ts";
 import { packedBytes, packedConstants, type PackedConstant } from "./plan/constants.ts";
-import { packConstant } from "./plan/pack.ts";
+import { packConstant, type Packed } from "./plan/pack.ts";
 import { plan, type WeightPlace } from "./plan/plan.ts";
 import type { Limits, Program } from "./plan/program.ts";
 import { limitsOf, numericsOf, type CompileOptions, type NumericOptions } from "./options.ts";
@@ -96,7 +96,7 @@ function expectedPlaces(constants: readonly PackedConstant[]): { weights: Readon
   return { weights, weightBytes };
 }
 
-/** Packs all constants into `file`, tensor by tensor. */
+/** Packs all constants into `file`, tensor by tensor. Progress is in bytes of the weights. */
 export async function packWeights(
   constants: readonly PackedConstant[],
   store: ImportedModel["store"],
@@ -104,12 +104,26 @@ export async function packWeights(
   onProgress: CompileOptions["onProgress"],
 ): Promise<ReadonlyMap<string, WeightPlace>> {
   const places = new Map<string, WeightPlace>();
-  for (const [index, constant] of constants.entries()) {
-    onProgress?.({ done: index, total: constants.length, tensor: constant.name });
-    const { form, bytes } = await packConstant(constant, (start, count) => readStackedRows(store, constant.sources, start, count));
-    places.set(constant.name, { offset: await file.append(bytes), bytes: bytes.length, form });
+  const { weightBytes: total } = expectedPlaces(constants);
+  let packed = 0;
+  for (const constant of constants) {
+    const report = (bytes: number): void => {
+      packed += bytes;
+      onProgress?.({ done: Math.min(packed, total), total, tensor: constant.name });
+    };
+    report(0);
+    const { form, pieces } = await packConstant(constant, (start, count) => readStackedRows(store, constant.sources, start, count));
+    places.set(constant.name, { ...(await file.append(counted(pieces, report))), form });
   }
   return places;
+}
+
+/** The same pieces; `report` gets the bytes of each when the next is asked for. */
+async function* counted(pieces: Packed["pieces"], report: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    yield piece;
+    report(piece.length);
+  }
 }
 
 /**
@@ -130,7 +144,7 @@ export function memoryOf(programs: readonly VariantProgram[], target: Target, ma
     });
   }
   if (bytes > target.memory.largest) {
-    const fact = `the plan takes ${bytes} bytes (${parts}); ${target.memory.largest <= 2 ** 32 ? "a 32-bit memory" : "the target"} holds ${target.memory.largest}`;
+    const fact = `the plan takes ${bytes} bytes (${parts}); the target's largest memory holds ${target.memory.largest}`;
     throw new LfmcError("plan/memory", fact, { subject: target.name, hint });
   }
   return memoryBytes;

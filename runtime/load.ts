@@ -82,7 +82,7 @@ export interface LoadedEngine {
 
 async function loadModule(manifest: Manifest, source: ArtefactSource, options: LoadOptions, report: Report): Promise<LoadedEngine> {
   const variant = selectVariant(manifest.variants, detectFeatures(), options);
-  const memory = createMemory(manifest);
+  const memory = createMemory(manifest, variant);
   const module = await openModule(variant, source, options);
   const [engine] = await Promise.all([
     instantiate(variant.module, module, memory),

@@ -27,7 +27,9 @@ import { Reader } from "./manifest-reader.ts";
 /** Bytes of one row of a call: token, slot, position, wantsLogits as i32. */
 export const rowBytes = 16;
 const pageBytes = 65536;
-const maximumPages = 65536;
+/** The most pages of a memory with 32-bit addresses, and of one with 64-bit addresses. */
+const narrowPages = 65536;
+const widePages = 262144;
 
 /** The manifest in `json` (the parsed text of `manifest.json`); throws `artefact/invalid` naming the first field at fault. */
 export function parseManifest(json: unknown): Manifest {
@@ -83,8 +85,15 @@ function parseModel(at: Reader): ModelFacts {
     hiddenSize: at.positive("hiddenSize"),
     layers: at.positive("layers"),
     parameters: at.integer("parameters"),
+    experts: parseExperts(at.objectOrNull("experts")),
     hash: at.hash("hash"),
   };
+}
+
+function parseExperts(at: Reader | null): ModelFacts["experts"] {
+  if (!at) return null;
+  const [count, perToken] = [at.positive("count"), at.positive("perToken")];
+  return perToken <= count ? { count, perToken } : at.fail("perToken", `is more than the ${count} experts of a layer`);
 }
 
 function parseLimits(at: Reader): Limits {
@@ -194,7 +203,7 @@ function parseFiles(at: Reader): Manifest["files"] {
 /** What ties the fields to one another. */
 function checkWhole(root: Reader, manifest: Manifest): void {
   const { memory, limits, model, sources, weights, variants, tokens } = manifest;
-  if (manifest.target === "wasm-simd") checkModuleMemory(root, memory);
+  if (manifest.target === "wasm-simd") checkModuleMemory(root, manifest);
   else checkLibrary(root, manifest);
   checkState(root, memory.state, limits);
   if (memory.state.bytes < limits.sessions * memory.state.slotBytes) root.fail("memory.state", "does not hold limits.sessions slots");
@@ -216,8 +225,10 @@ function checkWhole(root: Reader, manifest: Manifest): void {
 }
 
 /** Of a module: everything lies in its one memory of whole pages. */
-function checkModuleMemory(root: Reader, memory: MemoryMap): void {
-  if (memory.pages > maximumPages) root.fail("memory.pages", `is above ${maximumPages}, the most that a 32-bit memory has`);
+function checkModuleMemory(root: Reader, { memory, variants }: Manifest): void {
+  const isWide = variants.every(({ features }) => features.includes("memory64"));
+  const most = isWide ? widePages : narrowPages;
+  if (memory.pages > most) root.fail("memory.pages", `is above ${most}, the most that a ${isWide ? 64 : 32}-bit memory has`);
   if (memory.bytes !== memory.pages * pageBytes) root.fail("memory.bytes", `is not ${memory.pages} pages of 64 KiB`);
   checkRegions(root, memory, ["weights", "state", "rows", "logits", "scratch"]);
 }

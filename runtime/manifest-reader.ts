@@ -29,6 +29,10 @@ export class Reader {
     return new Reader(this.#field(key), this.#place(key));
   }
 
+  objectOrNull(key: string): Reader | null {
+    return this.#field(key) === null ? null : this.object(key);
+  }
+
   /** The elements of an array of objects. */
   array(key: string): readonly Reader[] {
     return this.#list(key).map((item, i) => new Reader(item, `${this.#place(key)}[${i}]`));

@@ -37,6 +37,8 @@ export interface ModelFacts {
   readonly hiddenSize: number;
   readonly layers: number;
   readonly parameters: number;
+  /** Of a mixture of experts: how many a layer has, and how many of them a token goes through; null for a dense model. */
+  readonly experts: { readonly count: number; readonly perToken: number } | null;
   /** sha256 of the packed weights and the module-independent plan: two artefacts with one hash give the same bits and accept each other's sessions. */
   readonly hash: string;
 }

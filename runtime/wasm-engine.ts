@@ -1,20 +1,28 @@
 /** A WebAssembly module as an engine: one memory of the planned size, one instance, one export. */
 import type { Engine } from "./engine.ts";
 import { LfmcError } from "./errors.ts";
-import type { Manifest } from "./manifest.ts";
+import type { Manifest, Variant } from "./manifest.ts";
 
 /** The planned memory, zeroed: as large at first as it can ever be. Throws `run/memory` where the host has not got that much. */
-export function createMemory(manifest: Manifest): WebAssembly.Memory {
-  const { pages, bytes } = manifest.memory;
+export function createMemory({ name, memory: { pages, bytes } }: Manifest, { features }: Variant): WebAssembly.Memory {
   try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+    return newMemory(pages, features);
   } catch (cause) {
     throw new LfmcError("run/memory", `the host does not give ${bytes} bytes of WebAssembly memory`, {
-      subject: manifest.name,
+      subject: name,
       hint: "Compile with a smaller --context or fewer --sessions, or run it where there is more memory.",
       cause,
     });
   }
+}
+
+/** A memory of `pages` pages for modules that need `features`: with 64-bit addresses where memory64 is among them. Throws what the host throws. */
+export function newMemory(pages: number, features: readonly string[]): WebAssembly.Memory {
+  if (!features.includes("memory64")) return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  // Such a memory's pages are counted in BigInt, of which lib.dom knows nothing.
+  const memory: unknown = Reflect.construct(WebAssembly.Memory, [{ address: "i64", initial: BigInt(pages), maximum: BigInt(pages) }]);
+  if (memory instanceof WebAssembly.Memory) return memory;
+  throw new TypeError("WebAssembly.Memory made no memory");
 }
 
 /** Compiles a module; throws `run/variant` where the engine refuses it. */

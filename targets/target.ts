@@ -10,6 +10,7 @@ import type { Program } from "../compiler/plan/program.ts";
 export interface TargetVariant {
   /** `simd128`, `avx2`, … */
   readonly name: string;
+  /** What it always needs of an engine or a processor. */
   readonly features: readonly string[];
   /** Whether threads share its steps. */
   readonly threads: boolean;
@@ -24,6 +25,8 @@ export interface EmittedCode {
   /** File name in the artefact. */
   readonly path: string;
   readonly binary: Uint8Array;
+  /** The variant's features, and what this program needs beside them: of a WebAssembly engine `memory64` for more than 4 GiB. */
+  readonly features: readonly string[];
   /** Readable form (WAT), where asked for. */
   readonly text: string;
 }
@@ -34,6 +37,8 @@ export interface WeightFiles {
   readonly place: "inside" | "apart";
   /** The path of each part in the artefact; one name where there is one part alone. */
   readonly path: ((part: number) => string) | string;
+  /** Bytes of a part where nothing else is asked for. */
+  readonly partBytes: number;
   /** Bytes behind the tensors that tell the file from another model's: weightTrailer of artefact/weight-file. */
   readonly trailer: boolean;
 }
@@ -53,8 +58,10 @@ export interface PackageInput {
   readonly weightsHash: string;
 }
 
-/** Bare kernels: a WebAssembly module over an imported memory, or a C source to be built. */
-export type EmittedKernels = { readonly kind: "module"; readonly binary: Uint8Array } | { readonly kind: "source"; readonly text: string };
+/** Bare kernels: a WebAssembly module over an imported memory, with what it needs beside the variant's features, or a C source to be built. */
+export type EmittedKernels =
+  | { readonly kind: "module"; readonly binary: Uint8Array; readonly features: readonly string[] }
+  | { readonly kind: "source"; readonly text: string };
 
 export interface Target {
   /** As in `--target`. */

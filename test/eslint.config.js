@@ -9,7 +9,7 @@ import tseslint from "typescript-eslint";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 export default tseslint.config(
-  { ignores: ["dist/", "build/", "node_modules/", "**/*.js", "examples/demo-model/"] },
+  { ignores: ["dist/", "build/", "node_modules/", "**/*.js", "examples/demo-model/", "examples/demo-moe/"] },
   { linterOptions: { noInlineConfig: true } },
   {
     files: ["**/*.ts"],

@@ -66,6 +66,7 @@ export function buildManifest(input: ManifestInput): Manifest {
         (sum, { sources }) => sum + sources.reduce((count, source) => count + elements(source), 0),
         0,
       ),
+      experts: config.moe && { count: config.moe.expertCount, perToken: config.moe.expertsPerToken },
       hash: modelHash(region.sha256, program, numerics.kv),
     },
     limits,
@@ -79,10 +80,10 @@ export function buildManifest(input: ManifestInput): Manifest {
       logits,
       scratch,
     },
-    variants: code.map(({ variant, code: { path, binary } }) => ({
+    variants: code.map(({ variant, code: { path, binary, features } }) => ({
       name: variant.name,
       module: path,
-      features: variant.features,
+      features,
       threads: variant.threads,
       bytes: binary.length,
       sha256: sha256(binary),

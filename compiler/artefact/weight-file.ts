@@ -16,9 +16,12 @@ export interface WrittenPart {
   readonly sha256: string;
 }
 
+/** A tensor's bytes, piece by piece. */
+type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
 export interface WeightFile {
-  /** Appends a tensor and returns its offset in the region. */
-  append(bytes: Uint8Array): Promise<number>;
+  /** Appends a tensor and returns its place in the region. A piece is written before the next is asked for. */
+  append(pieces: Pieces): Promise<{ readonly offset: number; readonly bytes: number }>;
   /** The parts, the region's length with its trailer, and the sha256 of the tensors. */
   finish(): Promise<{ readonly parts: readonly WrittenPart[]; readonly bytes: number; readonly sha256: string }>;
   /** Closes the open part, whatever happened. */
@@ -81,11 +84,12 @@ export function createWeightFile(folder: string, { path: pathOf, trailer }: Weig
   };
 
   return {
-    async append(bytes) {
+    async append(pieces) {
       const start = offset;
-      await write(bytes);
+      for await (const piece of pieces) await write(piece);
+      const bytes = offset - start;
       await write(new Uint8Array((tensorAlignment - (offset % tensorAlignment)) % tensorAlignment));
-      return start;
+      return { offset: start, bytes };
     },
     async finish() {
       const sha256 = whole.copy().digest("hex");

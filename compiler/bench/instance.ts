@@ -1,5 +1,6 @@
 /** Bare kernels as functions over one memory, for measuring: a WebAssembly module's, or native ones built from C. */
-import type { Target, TargetVariant } from "../../targets/target.ts";
+import { newMemory } from "../../runtime/wasm-engine.ts";
+import type { EmittedKernels, Target, TargetVariant } from "../../targets/target.ts";
 import { internal } from "../errors.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import { buildKernels, type KernelCall } from "../native/kernels.ts";
@@ -17,6 +18,8 @@ export interface KernelInstance {
   /** By kernel name. */
   readonly functions: ReadonlyMap<string, KernelFunction>;
 }
+
+type KernelModule = Omit<Extract<EmittedKernels, { kind: "module" }>, "kind">;
 
 /**
  * What memory holds: as f16 and f32 a small normal number. Weights of it keep a model's values finite, and none of them is slow to
@@ -36,22 +39,24 @@ export async function instantiateKernels(
   const instance =
     emitted.kind === "source"
       ? await buildKernels(kernels, emitted.text, memoryBytes)
-      : moduleInstance(kernels, emitted.binary, memoryBytes / target.memory.page);
+      : moduleInstance(kernels, emitted, newMemory(memoryBytes / target.memory.page, emitted.features));
   instance.memory.fill(fillByte);
   return instance;
 }
 
-function moduleInstance(kernels: readonly Kernel[], binary: Uint8Array, pages: number): KernelInstance {
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+/** Instantiates a module of bare kernels over a memory of the size that it was emitted for. */
+export function moduleInstance(kernels: readonly Kernel[], { binary, features }: KernelModule, memory: WebAssembly.Memory): KernelInstance {
+  const isWide = features.includes("memory64");
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(binary)), { env: { memory } });
-  const functions = kernels.map(({ name }): [string, KernelFunction] => {
+  const functions = kernels.map(({ name, parameters }): [string, KernelFunction] => {
     const exported = exports[name];
     if (!isKernel(exported)) return internal(`${name} is no function`);
+    const passed = (args: KernelCall) => args.map((arg, i) => (parameters[i]?.access === "scalar" ? arg : BigInt(arg)));
     return [
       name,
       {
         call: (args) => {
-          exported(...args);
+          exported(...(isWide ? passed(args) : args));
         },
       },
     ];
@@ -59,6 +64,6 @@ function moduleInstance(kernels: readonly Kernel[], binary: Uint8Array, pages: n
   return { memory: new Uint8Array(memory.buffer), base: 0, functions: new Map(functions) };
 }
 
-function isKernel(value: unknown): value is (...args: KernelCall) => void {
+function isKernel(value: unknown): value is (...args: readonly (number | bigint)[]) => void {
   return typeof value === "function";
 }

@@ -7,6 +7,7 @@ import type { Graph, Node } from "../graph/types.ts";
 import { countKernel, type Count, type Traffic } from "../kernel/count.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import { cacheBytes } from "../kernel/library/kv-cache.ts";
+import type { PanelLayout } from "../kernel/library/panels.ts";
 import { blockSize } from "../numeric/quantize.ts";
 import { packedBytes, type PackedConstant } from "../plan/constants.ts";
 import type { Placement, Program, Step, StepArgument } from "../plan/program.ts";
@@ -55,25 +56,47 @@ export function kernelCost(context: CostContext, index: number, call: CallRows):
     `node of ${step.label}`,
   );
   const rows = rowsOfStep(step, call);
-  const count = countCall(kernel, step, rows, call);
-  const matrix = constants.find(({ name, form }) => name === node.inputs[1] && form.kind === "panels");
-  const layout = matrix?.form.kind === "panels" ? matrix.form.layout : null;
+  const layout = matrixOf(kernel, step, constants);
+  const topK = isByExpert(kernel) ? expertsPerRow(graph, node) : 1;
+  const experts = layout ? Math.min(layout.matrices, rows * topK) : 1;
+  const count = countCall(kernel, step, rows, call, experts);
   return {
-    bytes: touchedBytes(context, { index, step, kernel, node, rows, call }, count),
-    macs: layout ? rows * layout.streams * layout.rows * layout.columns : count.multiplies,
+    bytes: touchedBytes(context, { index, step, kernel, node, rows, call, experts }, count),
+    macs: layout ? rows * topK * layout.streams * layout.rows * layout.columns : count.multiplies,
     usesAtom: layout !== null && kernel.parameters.some(({ name }) => name === "xq"),
   };
 }
 
+/** The matrix that a product multiplies by. */
+function matrixOf({ parameters }: Kernel, { arguments: args }: Step, constants: readonly PackedConstant[]): PanelLayout | null {
+  const argument = args[parameters.findIndex(({ name }) => name === "weights")];
+  const constant = constants.find(({ name }) => argument?.kind === "address" && name === argument.note);
+  return constant?.form.kind === "panels" ? constant.form.layout : null;
+}
+
+/** Whether the kernel multiplies rows that are sorted by expert. */
+function isByExpert({ parameters }: Kernel): boolean {
+  return parameters.some(({ name }) => name === "groups");
+}
+
+/** Experts that a row goes to, from the router whose choice the node reads. */
+function expertsPerRow({ nodes }: Graph, { inputs }: Node): number {
+  return Number(nodes.find(({ op, outputs }) => op === "router" && outputs.some((name) => inputs.includes(name)))?.attributes.topK ?? 1);
+}
+
 /** The loops of attention depend on positions in memory: as many blocks as there are, each full but the last. */
-function countCall(kernel: Kernel, step: Step, rows: number, call: CallRows): Count {
+function countCall(kernel: Kernel, step: Step, rows: number, call: CallRows, experts: number): Count {
   const positions = call.position + 1;
   const blocks = Math.ceil(positions / blockSize);
   const bounds = kernel.parameters.flatMap(({ name }, i): [string, number][] => {
     const argument = step.arguments[i];
     return argument?.kind === "bound" ? [[name, argument.of === "from" ? 0 : unitCount(step.units, call)]] : [];
   });
-  return countKernel(kernel, { rows, ...Object.fromEntries(bounds) }, { assume: { block: blocks, position: positions / blocks } });
+  return countKernel(
+    kernel,
+    { rows, ...Object.fromEntries(bounds) },
+    { assume: { block: blocks, position: positions / blocks, expert: experts } },
+  );
 }
 
 interface CallSite {
@@ -83,6 +106,8 @@ interface CallSite {
   readonly node: Node;
   readonly rows: number;
   readonly call: CallRows;
+  /** Experts whose weights the call reads, where rows spread evenly. */
+  readonly experts: number;
 }
 
 /** Parameters that point into the same buffer share its bound. */
@@ -110,7 +135,7 @@ function bufferAt(
 ): { key: string; bound: number } {
   const { memory, limits } = program;
   const constant = constants.find(({ name }) => name === note);
-  if (constant) return { key: note, bound: packedBytes(constant.form) };
+  if (constant) return { key: note, bound: packedBytes(constant.form) * shareOf(constant, site) };
   const holds = (placement: Placement): boolean =>
     space === "memory" &&
     address >= placement.offset &&
@@ -122,6 +147,11 @@ function bufferAt(
   if (placement) return { key: placement.name, bound: placement.bytes * share };
   if (note.startsWith("state ")) return { key: note, bound: stateBytes(site) };
   return { key: note, bound: Infinity };
+}
+
+/** The share of a constant that the call reads. */
+function shareOf({ form }: PackedConstant, { experts }: CallSite): number {
+  return form.kind === "panels" ? Math.min(1, experts / form.layout.matrices) : 1;
 }
 
 /** Keys and values of the positions that are seen; a ring has no bound of its own, since a call reads each row of it once. */

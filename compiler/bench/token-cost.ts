@@ -1,11 +1,11 @@
 /**
  * What a token costs whatever the code does: bytes that decoding it must read, and multiplications that reading it as part of a prompt
- * takes. From the manifest alone, by the names of the checkpoint's tensors; dense models.
+ * takes. From the manifest alone, by the names of the checkpoint's tensors. Of a layer's experts only those that a token goes through count.
  */
 import type { Manifest, PackedTensor } from "../../runtime/manifest.ts";
 
 export interface TokenCost {
-  /** Weights that one decoded token reads, in bytes as packed: all but a table that only rows are gathered from. */
+  /** Weights that one decoded token reads, in bytes as packed: all but a table that only rows are gathered from, and other tokens' experts. */
   readonly weightBytes: number;
   /** Keys and values of one position, of all layers. */
   readonly cacheBytesPerPosition: number;
@@ -21,18 +21,26 @@ const tapsName = ".conv.conv";
 const embeddingName = "model.embed_tokens";
 const headName = "lm_head";
 
-export function tokenCost({ tensors, quantization }: Pick<Manifest, "tensors" | "quantization">): TokenCost {
+/** What of a manifest the cost follows from. */
+export interface CostFacts extends Pick<Manifest, "tensors" | "quantization"> {
+  readonly model: Pick<Manifest["model"], "experts">;
+}
+
+export function tokenCost({ model, tensors, quantization }: CostFacts): TokenCost {
   // What has no source is a table of RoPE's, of which a token takes two rows.
   const weights = tensors.filter(({ sources }) => sources.length > 0);
   const head = weights.find(({ name }) => name === headName) ?? weights.find(({ name }) => name === embeddingName);
   const taps = weights.filter(({ name }) => name.endsWith(tapsName));
   const read = weights.filter((tensor) => tensor === head || tensor.name !== embeddingName);
-  const matrices = read.filter((tensor) => tensor !== head && tensor.shape.length === 2 && !taps.includes(tensor));
+  const matrices = read.filter((tensor) => tensor !== head && tensor.shape.length >= 2 && !taps.includes(tensor));
+  const { perToken, count } = model.experts ?? { perToken: 1, count: 1 };
+  /** The part of a tensor that a token needs: experts are the only ones of three axes. */
+  const partOf = ({ shape }: PackedTensor): number => (shape.length === 3 ? perToken / count : 1);
   return {
-    weightBytes: sum(read, ({ bytes }) => bytes),
+    weightBytes: sum(read, (tensor) => tensor.bytes * partOf(tensor)),
     cacheBytesPerPosition: cachedElements(matrices) * (quantization.kv === "f16" ? 2 : 4),
     ringBytes: sum(taps, ({ shape: [channels = 0, width = 1] }) => channels * (width - 1) * 4),
-    layerMacs: sum(matrices, elements),
+    layerMacs: sum(matrices, (tensor) => elements(tensor) * partOf(tensor)),
     headMacs: head ? elements(head) : 0,
   };
 }

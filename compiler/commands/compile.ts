@@ -5,6 +5,7 @@ import { compile, type CompileResult } from "../index.ts";
 import { emitStages, type CompileOptions, type EmitStage } from "../options.ts";
 import { targetNames } from "../targets.ts";
 import { printMemory } from "../plan/print.ts";
+import { sessionBytes } from "../plan/state.ts";
 import { byteCount, wholeNumber, wordList } from "./flags.ts";
 import { addNumericFlags, type NumericFlags } from "./numeric-flags.ts";
 import { print, progress, progressBar, warn } from "./report.ts";
@@ -18,12 +19,12 @@ export function compileCommand(): Command {
     .addOption(new Option("--target <target>", "what to emit").choices(targetNames).default("wasm-simd"))
     .option("-o, --output <dir>", "the artefact's folder")
     .option("--context <n>", "positions a session can hold (default: the model's, at most 4096)", wholeNumber(1))
-    .option("--prefill-chunk <n>", "most rows in one forward call (default: 64)", wholeNumber(1))
+    .option("--prefill-chunk <n>", "most rows in one forward call (default: 64; of a mixture of experts up to 512)", wholeNumber(1))
     .option("--sessions <n>", "session slots", wholeNumber(1), 1)
     .option("--max-memory <bytes>", "fail if the memory plan is larger, e.g. 128MB", byteCount)
     .option("--name <name>", "name of the package (default: the folder's)")
     .option("--random-weights <seed>", "compile the shape alone, with generated weights", wholeNumber())
-    .option("--shard-size <bytes>", "largest weights file, e.g. 25MB", byteCount)
+    .option("--shard-size <bytes>", "largest weights file, e.g. 25MB (default: 1 GiB)", byteCount)
     .option("--emit <stages>", `write stages as text into the artefact: ${emitStages.join(", ")}`, wordList<EmitStage>(emitStages))
     .option("--dry-run", "plan only; prints the memory plan to the byte")
     .option("--json", "print the result as JSON");
@@ -50,6 +51,7 @@ function summary({ programs, memoryBytes, artefact, warnings }: CompileResult): 
     name: artefact?.manifest.name ?? program.name,
     output: artefact?.folder ?? null,
     memory: artefact?.manifest.memory ?? { ...memory, bytes: memoryBytes },
+    session: sessionBytes(program.memory.state),
     limits: program.limits,
     values: placements.length,
     variants: artefact?.manifest.variants ?? [],

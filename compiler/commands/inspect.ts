@@ -72,7 +72,7 @@ async function disassemble(path: string): Promise<string> {
   const { default: wabt } = await import("wabt");
   const tool = await wabt();
   try {
-    const module = tool.readWasm(await readFile(path), { readDebugNames: true });
+    const module = tool.readWasm(await readFile(path), { readDebugNames: true, memory64: true });
     module.applyNames();
     return module.toText({ foldExprs: true, inlineExport: false });
   } catch (cause) {

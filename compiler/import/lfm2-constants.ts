@@ -14,37 +14,33 @@ export function wholeTensor(tensor: string, stored: readonly number[], shape: re
 }
 
 export interface ExpertConstants {
-  /** w1, [experts, expert size, hidden]. */
-  readonly gate: Constant;
-  /** w3, [experts, expert size, hidden]. */
-  readonly up: Constant;
+  /** w1, then w3, of each expert: [experts, 2 * expert size, hidden]. */
+  readonly gateUp: Constant;
   /** w2, [experts, hidden, expert size]. */
   readonly down: Constant;
 }
 
-/** The experts of the feed-forward at `base` (`model.layers.3.feed_forward`), the same three constants for either layout. */
-export function expertConstants(moe: MoeConfig, hiddenSize: number, base: string, layout: ExpertLayout): ExpertConstants {
-  const { expertCount, expertSize } = moe;
+/** The experts of the feed-forward at `base` (`model.layers.3.feed_forward`), the same two constants for either layout. */
+export function expertConstants(
+  { expertCount, expertSize }: MoeConfig,
+  hiddenSize: number,
+  base: string,
+  layout: ExpertLayout,
+): ExpertConstants {
   const experts = Array.from({ length: expertCount }, (_, expert) => expert);
-  const constant = (matrix: string, rows: number, columns: number, stacked: readonly TensorSlice[]): Constant => {
-    const separate = experts.map((expert): TensorSlice => {
-      return { tensor: `${base}.experts.${expert}.${matrix}.weight`, shape: [rows, columns], start: 0, count: rows };
-    });
-    const type = { shape: [expertCount, rows, columns], encoding: "f32" } as const;
-    return { name: `${base}.experts.${matrix}`, type, sources: layout === "stacked" ? stacked : separate };
+  const matrix = (expert: number, name: string, rows: number, columns: number): TensorSlice => {
+    return { tensor: `${base}.experts.${expert}.${name}.weight`, shape: [rows, columns], start: 0, count: rows };
   };
-  const gateUp = (offset: number): readonly TensorSlice[] =>
-    experts.map((expert) => ({
-      tensor: `${base}.experts.gate_up_proj`,
-      shape: [expertCount, 2 * expertSize, hiddenSize],
-      start: expert * 2 * expertSize + offset,
-      count: expertSize,
-    }));
-  const downShape = [expertCount, hiddenSize, expertSize];
-  const down: TensorSlice = { tensor: `${base}.experts.down_proj`, shape: downShape, start: 0, count: expertCount * hiddenSize };
+  const constant = (name: string, rows: number, columns: number, slices: (expert: number) => readonly TensorSlice[]): Constant => {
+    const stored = `${base}.experts.${name}`;
+    const shape = [expertCount, rows, columns];
+    const sources = layout === "stacked" ? [{ tensor: stored, shape, start: 0, count: expertCount * rows }] : experts.flatMap(slices);
+    return { name: stored, type: { shape, encoding: "f32" }, sources };
+  };
   return {
-    gate: constant("w1", expertSize, hiddenSize, gateUp(0)),
-    up: constant("w3", expertSize, hiddenSize, gateUp(expertSize)),
-    down: constant("w2", hiddenSize, expertSize, [down]),
+    gateUp: constant("gate_up_proj", 2 * expertSize, hiddenSize, (expert) =>
+      ["w1", "w3"].map((name) => matrix(expert, name, expertSize, hiddenSize)),
+    ),
+    down: constant("down_proj", hiddenSize, expertSize, (expert) => [matrix(expert, "w2", hiddenSize, expertSize)]),
   };
 }

@@ -102,7 +102,7 @@ function experts({ graph, config, layer }: Site, u: ValueName, moe: MoeConfig, l
     bias: expertBias,
   });
   const weights = expertConstants(moe, config.hiddenSize, base, layout);
-  const matrices = [weights.gate, weights.up, weights.down].map((matrix) => graph.constant(matrix));
+  const matrices = [weights.gateUp, weights.down].map((matrix) => graph.constant(matrix));
   return graph.node("experts", [u, ...chosen, ...matrices], `layer.${layer}.ffn_out`, { residual: false });
 }
 

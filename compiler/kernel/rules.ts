@@ -32,7 +32,8 @@ function one(what: string, low: number, high: (result: Type) => number): Fault {
 const bits = one("shift", 0, ({ element }) => 8 * bytesOfElement(element) - 1);
 const divisor = one("divisor", 1, () => 2 ** 31 - 1);
 const lanes = one("lanes", 2, ({ lanes: count }) => count);
-const stride = one("stride", 0, () => 2 ** 31 - 1);
+/** That of session slots may be more than an i32 holds. */
+const stride = one("stride", 0, () => Number.MAX_SAFE_INTEGER);
 const lane = one("lane", 0, () => 2 ** 31 - 1);
 
 /** The type rule checks the range of lane indices. */

@@ -16,19 +16,26 @@ export interface GroupFormat {
   readonly bits: 4 | 8;
   /** The u of a zero weight: a power of two. */
   readonly offset: number;
-  /** A group's scale, not yet rounded to its storage; 0 where the group counts as zero. */
-  readonly scaleOf: (values: Float32Array) => number;
-  /** The group's values under its unrounded scale. */
-  readonly encode: (values: Float32Array, scale: number, u: Uint8Array) => void;
+  /** A group's scale, not yet rounded to its storage, from its value of largest magnitude; 0 where the group counts as zero. */
+  readonly scaleOf: (extreme: number) => number;
+  /** The numbers of the group w[start…end-1] under its unrounded scale, to u[at…]. Billions of weights pass here. */
+  readonly encode: (w: Float32Array, start: number, end: number, scale: number, u: Uint8Array, at: number) => void;
 }
 
 /** Groups of weights below this magnitude count as zero: the reciprocal of their scale would leave binary32. */
 const smallestWeight = 2 ** -120;
 
-/** The value of largest magnitude, the first of equals. */
-function extremeOf(values: Float32Array): number {
-  let extreme = 0;
-  for (const value of values) if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+/** The value of largest magnitude of a group, the first of equals; 0 where it is empty. `bits` holds the group from `start` to `end`-1, as binary32. */
+export function extremeOf(bits: Int32Array, start: number, end: number): number {
+  // Without their signs, the bits are in the order of the magnitudes; integers compare faster.
+  let largest = 0;
+  for (let i = start; i < end; i++) largest = Math.max(largest, (bits[i] ?? 0) & 0x7fffffff);
+  for (let i = start; i < end; i++) if (((bits[i] ?? 0) & 0x7fffffff) === largest) return f32OfBits(bits[i] ?? 0);
+  return 0;
+}
+
+/** The extreme value, or 0 where it is so small that the group counts as zero. */
+function orZero(extreme: number): number {
   return Math.abs(extreme) < smallestWeight ? 0 : extreme;
 }
 
@@ -42,25 +49,22 @@ export const groupFormats: Readonly<Record<GroupFormatName, GroupFormat>> = {
     bits: 4,
     offset: 8,
     // The extreme value becomes -8, so the scale's sign is the opposite of its own.
-    scaleOf: (values) => f(extremeOf(values) / -8),
+    scaleOf: (extreme) => f(orZero(extreme) / -8),
     // min(15, trunc(w / d + 8.5))
-    encode: (values, scale, u) => {
+    encode: (w, start, end, scale, u, at) => {
       const inverse = reciprocal(scale);
-      for (let i = 0; i < values.length; i++) u[i] = Math.min(15, Math.trunc(f(f((values[i] ?? 0) * inverse) + 8.5)));
+      for (let i = start; i < end; i++) u[at + i - start] = Math.min(15, f(f((w[i] ?? 0) * inverse) + 8.5) | 0);
     },
   },
   q8_0: {
     name: "q8_0",
     bits: 8,
     offset: 128,
-    scaleOf: (values) => f(Math.abs(extremeOf(values)) / 127),
-    // round(w / d), halves away from zero
-    encode: (values, scale, u) => {
+    scaleOf: (extreme) => f(Math.abs(orZero(extreme)) / 127),
+    // round(w / d), halves away from zero: a step outwards that no other binary32 feels makes a half round like more than a half.
+    encode: (w, start, end, scale, u, at) => {
       const inverse = reciprocal(scale);
-      for (let i = 0; i < values.length; i++) {
-        const x = f((values[i] ?? 0) * inverse);
-        u[i] = 128 + Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
-      }
+      for (let i = start; i < end; i++) u[at + i - start] = (f((w[i] ?? 0) * inverse) * (1 + 2 ** -40) + 128.5) | 0;
     },
   },
 };
@@ -116,11 +120,16 @@ function binaryExponent(x: number): number {
  * A scale as stored: 11 significant bits, whatever the format, so that the format never decides a product's bits. A zero scale is
  * stored as the smallest normal f16 (all its u are the offset).
  */
-export function storedScale(scale: number, { format, exponent }: ScaleStorage): number {
-  if (scale === 0) return f16MinNormal;
-  if (format === "f16") return f16ToF32(f32ToF16(f(scale * 2 ** exponent)));
-  const bits = bitsOfF32(scale);
-  return f32OfBits((bits + 0xfff + ((bits >>> 13) & 1)) & ~0x1fff);
+export function storedScale(scale: number, storage: ScaleStorage): number {
+  const bits = storedScaleBits(scale, storage);
+  return storage.format === "f16" ? f16ToF32(bits) : f32OfBits(bits);
+}
+
+/** The bits of a stored scale, in its format. */
+export function storedScaleBits(scale: number, { format, exponent }: ScaleStorage): number {
+  if (format === "f16") return f32ToF16(scale === 0 ? f16MinNormal : f(scale * 2 ** exponent));
+  const bits = bitsOfF32(scale === 0 ? f16MinNormal : scale);
+  return (bits + 0xfff + ((bits >>> 13) & 1)) & ~0x1fff;
 }
 
 /** Quantises `rows` rows of `width` finite weights. */
@@ -129,13 +138,14 @@ export function quantizeWeights(format: GroupFormat, w: Float32Array, rows: numb
   const groups = columns / groupSize;
   const exact = new Float32Array(rows * groups);
   const u = new Uint8Array(rows * columns).fill(format.offset);
+  const bits = new Int32Array(w.buffer, w.byteOffset, w.length);
   const range = new ScaleRange();
   for (let row = 0; row < rows; row++) {
-    for (let start = 0; start < width; start += groupSize) {
-      const values = w.subarray(row * width + start, row * width + Math.min(start + groupSize, width));
-      const scale = format.scaleOf(values);
-      exact[row * groups + start / groupSize] = scale;
-      format.encode(values, scale, u.subarray(row * columns + start));
+    for (let column = 0; column < width; column += groupSize) {
+      const [start, end] = [row * width + column, row * width + Math.min(column + groupSize, width)];
+      const scale = format.scaleOf(extremeOf(bits, start, end));
+      exact[row * groups + column / groupSize] = scale;
+      format.encode(w, start, end, scale, u, row * columns + column);
       range.add(scale);
     }
   }

@@ -7,7 +7,7 @@ const products: Readonly<Record<string, readonly string[]>> = {
   linear: ["weight"],
   "gated-linear": ["weight"],
   "gated-short-conv": ["weight"],
-  experts: ["gate", "up", "down"],
+  experts: ["gate_up", "down"],
 };
 
 /** The matrices that the node multiplies its x by; none where it does no such thing. */

@@ -51,8 +51,8 @@ export function parseTensorType(text: string): TensorType {
 const flag = "--tensor-type";
 
 /**
- * The encodings of a graph's matrices. Throws usage/flag where globs ask for several formats within one matrix: experts that the checkpoint holds
- * apart are one matrix here.
+ * The encodings of a graph's matrices. Throws usage/flag where globs ask for several formats within one matrix: where the checkpoint
+ * holds experts apart, all their w1 and w3 are one matrix here, and all their w2.
  */
 export function chooseEncodings(graph: Graph, request: FormatRequest): ChosenEncodings {
   const matrices = matricesOf(graph);
@@ -89,7 +89,7 @@ function encodingOfMatrix(
     const other = tensors.find((tensor) => formatOf(tensor) !== format);
     throw new LfmcError("usage/flag", `${tensors[0]} would be ${format}, ${other} ${formats[1]}, and both are one matrix`, {
       subject: flag,
-      hint: "let the glob match the matrix of every expert, like '*.experts.*.w2.*=q8_0'",
+      hint: "all experts' w1 and w3 are one matrix, their w2 another: '*.experts.*=q8_0' matches both, '*.experts.*.w2.*=q8_0' w2",
     });
   }
   if (format !== "keep") return required(format, `source of ${matrix.name}`);

@@ -9,7 +9,6 @@ import { layoutBytes, panelRows, type PanelEncoding, type PanelLayout } from "..
 import { roundUp } from "../numeric/quantize.ts";
 import { ropeStride } from "../numeric/rope.ts";
 import { groupFormatNamed } from "../numeric/weight-groups.ts";
-import { noKernelFor } from "./unsupported.ts";
 
 /** The form of one packed constant. Vectors and taps are f32, each stream padded to whole panels with zeros. */
 export type PackedForm =
@@ -49,6 +48,7 @@ export function ropeTableName(table: "low" | "high", headSize: number, base: num
 }
 
 type Role =
+  /** `streams` matrices stacked in one, or in each of the experts that the first axis of three counts. */
   { readonly kind: "matrix"; readonly streams: number } | { readonly kind: "vector"; readonly streams: number } | { readonly kind: "taps" };
 
 const matrix = (streams = 1): Role => ({ kind: "matrix", streams });
@@ -62,6 +62,8 @@ const inputRoles: Readonly<Record<string, (node: Node) => readonly (Role | null)
   "gated-linear": () => [null, matrix(2)],
   "gated-short-conv": ({ attributes }) =>
     attributes.bias ? [null, matrix(3), vector(3), { kind: "taps" }, vector()] : [null, matrix(3), { kind: "taps" }],
+  router: () => [null, matrix(), vector()],
+  experts: () => [null, null, null, matrix(2), matrix(), null],
 };
 
 /** All constants of the graph in the order of their first use, then the RoPE tables, as they are to be packed for `context` positions. */
@@ -87,9 +89,7 @@ export function packedConstants(graph: Graph, context: number): readonly PackedC
 
 function roleOf(node: Node, input: number): Role {
   const roles = Object.hasOwn(inputRoles, node.op) ? inputRoles[node.op] : undefined;
-  const role = roles?.(node)[input];
-  if (role) return role;
-  throw noKernelFor(node);
+  return roles?.(node)[input] ?? internal(`${node.op} takes no constant as input ${input}`);
 }
 
 function describeConstant({ name, type, sources }: Constant, role: Role): PackedConstant {
@@ -98,12 +98,12 @@ function describeConstant({ name, type, sources }: Constant, role: Role): Packed
 }
 
 function formOf(name: ValueName, encoding: string, shape: readonly number[], role: Role): PackedForm {
-  const [rows = 1, columns = 1] = shape;
+  const [columns = 1, rows = 1, matrices = 1] = role.kind === "vector" ? [1, ...shape] : shape.toReversed();
   switch (role.kind) {
     case "matrix":
       return {
         kind: "panels",
-        layout: { encoding: panelEncoding(name, encoding), streams: role.streams, rows: rows / role.streams, columns },
+        layout: { encoding: panelEncoding(name, encoding), matrices, streams: role.streams, rows: rows / role.streams, columns },
       };
     case "vector":
       return { kind: "vector", streams: role.streams, length: rows / role.streams };

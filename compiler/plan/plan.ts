@@ -10,11 +10,13 @@ import { f32Bytes } from "../kernel/library/lanes.ts";
 import { panelRows, type PanelLayout } from "../kernel/library/panels.ts";
 import { boundNames, partitionKernel } from "../kernel/partition.ts";
 import { rowBytes } from "../kernel/library/rows.ts";
-import { blockSize, groupSize, roundUp } from "../numeric/quantize.ts";
+import { roundUp } from "../numeric/quantize.ts";
+import { floatBuffer, quantizedBuffer, type Buffer, type BufferPart } from "./buffers.ts";
 import type { PackedForm } from "./constants.ts";
+import type { KernelCall, Operand, SelectContext } from "./kernel-call.ts";
 import { alignment, placeTenants, type Tenant } from "./lifetimes.ts";
 import type { Limits, MemoryPlan, Placement, Program, Region, Space, Step, StepArgument } from "./program.ts";
-import { select, type KernelCall, type Operand, type SelectContext } from "./select.ts";
+import { select } from "./select.ts";
 import { layoutState, type StateLayout } from "./state.ts";
 import type { TargetFacts } from "./target-facts.ts";
 
@@ -43,7 +45,7 @@ interface View {
 /** Nothing lies below this address, so that 0 is never a buffer. */
 const firstAddress = 1024;
 
-/** The program of one variant. Throws plan/unsupported for ops without a kernel; what the memory may take at most is the caller's question. */
+/** The program of one variant. What the memory may take at most is the caller's question. */
 export function plan(input: PlanInput): Program {
   const { graph, limits } = input;
   const types = inferTypes(graph);
@@ -110,25 +112,6 @@ function viewsOf(graph: Graph): ReadonlyMap<ValueName, View> {
   return views;
 }
 
-/** A value's memory: its parts' offsets. */
-interface Buffer {
-  readonly bytes: number;
-  readonly parts: Readonly<Partial<Record<"data" | "q" | "scales" | "sums", number>>>;
-}
-
-function floatBuffer(rows: number, stride: number): Buffer {
-  return { bytes: rows * stride * f32Bytes, parts: { data: 0 } };
-}
-
-function quantizedBuffer(rows: number, width: number): Buffer {
-  const columns = roundUp(width, blockSize);
-  // Scales are f32, sums i32: four bytes a group either way.
-  const groupNumbers = ((rows * columns) / groupSize) * f32Bytes;
-  const scales = roundUp(rows * columns, alignment);
-  const sums = scales + roundUp(groupNumbers, alignment);
-  return { bytes: sums + groupNumbers, parts: { q: 0, scales, sums } };
-}
-
 /** Lifetimes: from the step that writes a value to the last that reads it. The logits live outside the arena. */
 function tenantsOf(
   calls: readonly KernelCall[],
@@ -139,10 +122,10 @@ function tenantsOf(
   const tenants = new Map<ValueName, Tenant>();
   calls.forEach((call, step) => {
     for (const operand of Object.values(call.arguments)) {
-      if (operand.kind !== "value") continue;
-      const name = ownerOf(operand.value);
+      if (operand.kind !== "value" && operand.kind !== "temporary") continue;
+      const name = operand.kind === "value" ? ownerOf(operand.value) : operand.temporary.name;
       if (name === logits) continue;
-      const { bytes } = required(buffers.get(name), `buffer of ${name}`);
+      const { bytes } = operand.kind === "value" ? required(buffers.get(name), `buffer of ${name}`) : operand.temporary.buffer;
       tenants.set(name, { name, bytes, firstStep: tenants.get(name)?.firstStep ?? step, lastStep: step });
     }
     if (call.scratchBytes > 0) {
@@ -206,6 +189,10 @@ function resolver({ input, state, memory, buffers, viewOf }: Resolver): (call: K
         return memory.state.offset + required(state.layers.get(operand.layer), `state ${operand.layer}`).offset;
       case "scratch":
         return input.target.threads ? 0 : required(places.get(scratchName(call, step)), "scratch");
+      case "temporary": {
+        const { name, buffer } = operand.temporary;
+        return required(places.get(name), `place of ${name}`) + required(buffer.parts[operand.part], `${operand.part} of ${name}`);
+      }
       case "value": {
         const { owner, offset } = viewOf(operand.value);
         const base = owner === input.graph.output ? memory.logits.offset : required(places.get(owner), `place of ${owner}`);
@@ -235,7 +222,9 @@ function resolver({ input, state, memory, buffers, viewOf }: Resolver): (call: K
 function noteOf(operand: Exclude<Operand, { kind: "count" }>): string {
   switch (operand.kind) {
     case "value":
-      return operand.part === "data" ? operand.value : `${operand.value}.${operand.part}`;
+      return partName(operand.value, operand.part);
+    case "temporary":
+      return partName(operand.temporary.name, operand.part);
     case "weight":
       return operand.constant;
     case "state":
@@ -245,6 +234,10 @@ function noteOf(operand: Exclude<Operand, { kind: "count" }>): string {
     case "scratch":
       return "scratch";
   }
+}
+
+function partName(name: string, part: BufferPart): string {
+  return part === "data" ? name : `${name}.${part}`;
 }
 
 /** Each kernel once, in the order of first use. */

@@ -1,15 +1,21 @@
 /** A program's plan as text: the memory map, where each value lies and for how long, and the kernel calls in order. */
 import type { MemoryPlan, Program, Region } from "./program.ts";
+import { sessionBytes } from "./state.ts";
 
-/** The memory map alone: one line a region, in bytes. */
+/** The memory map alone: one line a region, in bytes, and beneath the sessions' state what one session's is made of. */
 export function printMemory(memory: MemoryPlan): string {
   const line = (name: string, { offset, bytes }: Region, note = ""): string =>
     `${name.padEnd(8)} ${pad(offset)} ${pad(bytes)}${note && `  ${note}`}`;
+  const session = sessionBytes(memory.state);
+  const part = (name: string, bytes: number): string => `  ${name.padEnd(6 + 1 + width)} ${pad(bytes)}`;
   return [
     `${"region".padEnd(8)} ${"offset".padStart(width)} ${"bytes".padStart(width)}`,
     line("rows", memory.rows),
     line("logits", memory.logits, `${memory.logits.strideBytes} a row`),
-    line("state", memory.state, `${memory.state.slotBytes} a session`),
+    line("state", memory.state, `${session.bytes} a session:`),
+    part("KV cache", session.kvCacheBytes),
+    part("conv rings", session.ringBytes),
+    part("checkpoints", session.checkpointBytes),
     line("weights", memory.weights, memory.threadBytes > 0 ? "in a file of their own" : ""),
     line("scratch", memory.scratch, memory.threadBytes > 0 ? `and ${memory.threadBytes} a thread` : ""),
     `${"total".padEnd(8)} ${" ".repeat(width)} ${pad(memory.bytes)}`,

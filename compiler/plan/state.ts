@@ -11,7 +11,7 @@ import { f32Bytes } from "../kernel/library/lanes.ts";
 import { panelRows } from "../kernel/library/panels.ts";
 import { roundUp } from "../numeric/quantize.ts";
 import { alignment } from "./lifetimes.ts";
-import type { Checkpoints, Ring } from "./program.ts";
+import type { Checkpoints, MemoryPlan, Ring } from "./program.ts";
 
 /** Where a layer's state lies inside a slot. */
 export interface LayerState {
@@ -25,6 +25,23 @@ export interface StateLayout {
   readonly layers: ReadonlyMap<number, LayerState>;
   readonly rings: readonly Ring[];
   readonly checkpoints: Checkpoints;
+}
+
+/** What the state of one session takes, in bytes. */
+export interface SessionBytes {
+  readonly bytes: number;
+  /** Keys and values of every position of the context. */
+  readonly kvCacheBytes: number;
+  /** Recent rows of the short convolutions. */
+  readonly ringBytes: number;
+  readonly checkpointBytes: number;
+}
+
+/** The bytes of one session by their use; the few that align one layer's state with the next count as the KV cache's. */
+export function sessionBytes({ slotBytes, rings, checkpoints }: MemoryPlan["state"]): SessionBytes {
+  const ringBytes = rings.reduce((sum, { rows, rowBytes }) => sum + rows * rowBytes, 0);
+  const checkpointBytes = checkpoints.bytes;
+  return { bytes: slotBytes, kvCacheBytes: slotBytes - ringBytes - checkpointBytes, ringBytes, checkpointBytes };
 }
 
 /** Positions between checkpoints: a rewind further than the rings reach evaluates fewer tokens than that again; a tenth of the KV cache's room. */

@@ -45,10 +45,10 @@ function cTarget(name: keyof typeof instructionSets): Target {
     variants: sets.map(variantOf),
     takenNames,
     memory: { largest: largestMemory, page: cacheLine },
-    weights: { place: "apart", path: "weights.bin", trailer: true },
+    weights: { place: "apart", path: "weights.bin", partBytes: Infinity, trailer: true },
     emit: (program, variant, options) => {
       const text = emitUnit(program, isaOf(variant), options.name);
-      return { path: unitPath(options.name, variant.name), binary: new TextEncoder().encode(text), text };
+      return { path: unitPath(options.name, variant.name), binary: new TextEncoder().encode(text), text, features: variant.features };
     },
     files: (input) => [...projectFiles(projectOf(input)), ...cPackageFiles(input)],
     emitKernels: (kernels, variant) => ({ kind: "source", text: emitKernelSource(kernels, isaOf(variant)) }),

@@ -9,24 +9,37 @@ import { internal } from "../../compiler/errors.ts";
 export type Expression = number;
 /** Makes a fresh expression each time: for values that are read more than once. */
 export type Reader = () => Expression;
-export type LocalType = "i32" | "f32" | "v128";
+/** `ptr` is as wide as the memory's addresses. */
+export type LocalType = "i32" | "f32" | "v128" | "ptr";
+/** Bits of an address: 64 where memory64 is needed. */
+export type AddressBits = 32 | 64;
 
-const localTypes = { i32: binaryen.i32, f32: binaryen.f32, v128: binaryen.v128 } as const;
 export const pageBytes = 65536;
+/** The most pages that engines give a memory. */
+export const mostPages: Readonly<Record<AddressBits, number>> = { 32: 65536, 64: 262144 };
 const memoryName = "memory";
 
 export interface MemoryImport {
   /** Initial size and maximum, in pages. */
   readonly pages: number;
+  /** By default 32 where they reach all of the memory. */
+  readonly addresses?: AddressBits;
 }
 
 /** A module under construction. */
 export class Assembler {
+  /** Names of the features that the module needs beside fixed SIMD, as the runtime knows them. */
+  readonly features: readonly string[];
   readonly #module = new binaryen.Module();
+  readonly #addresses: AddressBits;
 
-  constructor(memory: MemoryImport) {
-    this.#module.setFeatures(binaryen.Features.SIMD128 | binaryen.Features.MutableGlobals | binaryen.Features.SignExt);
-    this.#module.setMemory(memory.pages, memory.pages, null, [], false, false, memoryName);
+  constructor({ pages, addresses = pages > mostPages[32] ? 64 : 32 }: MemoryImport) {
+    const { SIMD128, MutableGlobals, SignExt, Memory64, MVP } = binaryen.Features;
+    const isWide = addresses === 64;
+    this.#addresses = addresses;
+    this.features = isWide ? ["memory64"] : [];
+    this.#module.setFeatures(SIMD128 | MutableGlobals | SignExt | (isWide ? Memory64 : MVP));
+    this.#module.setMemory(pages, pages, null, [], false, isWide, memoryName);
     this.#module.addMemoryImport(memoryName, "env", "memory");
   }
 
@@ -70,22 +83,33 @@ export class Assembler {
     return this.#module.call(name, [...args], binaryen.none);
   }
   get(local: number, type: LocalType): Expression {
-    return this.#module.local.get(local, localTypes[type]);
+    return this.#module.local.get(local, this.#type(type));
   }
   set(local: number, value: Expression): Expression {
     return this.#module.local.set(local, value);
   }
 
-  /** Adds a function of i32 parameters and no result. `locals` follow the parameters. */
-  addFunction(name: string, parameters: number, locals: readonly LocalType[], body: readonly Expression[]): void {
-    const types = locals.map((type) => localTypes[type]);
-    this.#module.addFunction(
-      name,
-      binaryen.createType(Array<number>(parameters).fill(binaryen.i32)),
-      binaryen.none,
-      types,
-      this.block(body),
-    );
+  /** The pointer to a byte of the memory. */
+  address(byte: number): Expression {
+    return this.#addresses === 64 ? this.#module.i64.const(BigInt(byte)) : this.#module.i32.const(byte | 0);
+  }
+  /** pointer + index * stride; the index is an i32, whose sign counts, the stride a number of bytes. */
+  advance(pointer: Expression, index: Expression, stride = 1): Expression {
+    const { i32, i64 } = this.#module;
+    if (this.#addresses === 32) return i32.add(pointer, stride === 1 ? index : i32.mul(index, i32.const(stride)));
+    const distance = i64.extend_s(index);
+    return i64.add(pointer, stride === 1 ? distance : i64.mul(distance, i64.const(BigInt(stride))));
+  }
+
+  #type(type: LocalType): binaryen.Type {
+    if (type === "ptr") return this.#addresses === 64 ? binaryen.i64 : binaryen.i32;
+    return binaryen[type];
+  }
+
+  /** Adds a function without a result. `locals` follow the parameters. */
+  addFunction(name: string, parameters: readonly LocalType[], locals: readonly LocalType[], body: readonly Expression[]): void {
+    const typesOf = (types: readonly LocalType[]) => types.map((type) => this.#type(type));
+    this.#module.addFunction(name, binaryen.createType(typesOf(parameters)), binaryen.none, typesOf(locals), this.block(body));
   }
   exportFunction(name: string): void {
     this.#module.addFunctionExport(name, name);

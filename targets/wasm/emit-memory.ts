@@ -55,7 +55,8 @@ export function storeParts(writer: FunctionWriter, { address, offset, element, s
   const alignment = bytesOfElement(element);
   const [first] = parts;
   if (scalar && first) {
-    const store = { i8: i32.store8, i16: i32.store16, i32: i32.store, f32: f32.store, ptr: i32.store }[element];
+    if (element === "ptr") return internal("a pointer has no bytes");
+    const store = { i8: i32.store8, i16: i32.store16, i32: i32.store, f32: f32.store }[element];
     writer.emit(store(offset, alignment, address(), first()));
     return;
   }

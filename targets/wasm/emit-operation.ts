@@ -241,9 +241,8 @@ export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction>, 
   load16: narrowLoad(2, ({ i32 }) => i32.load16_u),
   advance: (operands) => {
     const { writer } = operands;
-    const { i32 } = writer.asm;
-    const distance = i32.mul(writer.scalar(arg(operands, 1)), i32.const(immediate(operands, 0)));
-    return [writer.bind("i32", i32.add(writer.scalar(arg(operands, 0)), distance))];
+    const [pointer, index] = [writer.scalar(arg(operands, 0)), writer.scalar(arg(operands, 1))];
+    return [writer.bind("ptr", writer.asm.advance(pointer, index, immediate(operands, 0)))];
   },
 };
 

@@ -12,7 +12,7 @@ import { partType } from "./parts.ts";
 /** A kernel's function under construction: its locals and the statements of the block being written. */
 export class FunctionWriter {
   readonly asm: Assembler;
-  readonly #parameters: number;
+  readonly #parameters: readonly LocalType[];
   readonly #locals: LocalType[] = [];
   readonly #values = new Map<number, readonly Reader[]>();
   readonly #variables = new Map<number, readonly number[]>();
@@ -21,9 +21,9 @@ export class FunctionWriter {
 
   constructor(asm: Assembler, kernel: Kernel) {
     this.asm = asm;
-    this.#parameters = kernel.parameters.length;
+    this.#parameters = kernel.parameters.map(({ value }) => partType(value.type));
     kernel.parameters.forEach(({ value }, index) => {
-      this.#values.set(value.id, [() => asm.get(index, "i32")]);
+      this.#values.set(value.id, [() => asm.get(index, partType(value.type))]);
     });
   }
 
@@ -49,7 +49,7 @@ export class FunctionWriter {
 
   #local(type: LocalType): number {
     this.#locals.push(type);
-    return this.#parameters + this.#locals.length - 1;
+    return this.#parameters.length + this.#locals.length - 1;
   }
 
   #block(statements: readonly Statement[]): readonly Expression[] {
@@ -120,7 +120,7 @@ export class FunctionWriter {
 
   /** pointer + index, in a local. */
   address(pointer: Value, index: Value): Reader {
-    return this.bind("i32", this.asm.i32.add(this.scalar(pointer), this.scalar(index)));
+    return this.bind("ptr", this.asm.advance(this.scalar(pointer), this.scalar(index)));
   }
 
   #for({ index, from, to, step, body }: Extract<Statement, { kind: "for" }>): void {
@@ -141,7 +141,7 @@ export class FunctionWriter {
   }
 }
 
-/** Adds `kernel` to the module as a function of its own name, whose parameters are the kernel's, all i32. */
+/** Adds `kernel` to the module as a function of its own name, whose parameters are the kernel's: pointers and i32. */
 export function lowerKernel(asm: Assembler, kernel: Kernel): void {
   const writer = new FunctionWriter(asm, kernel);
   for (const statement of kernel.body) writer.statement(statement);

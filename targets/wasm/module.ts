@@ -11,6 +11,8 @@ export interface EmittedModule {
   readonly binary: Uint8Array;
   /** The same module as text. */
   readonly wat: string;
+  /** What an engine must have beside fixed SIMD, by the names that the runtime knows. */
+  readonly features: readonly string[];
 }
 
 /** Emits, optimises and validates the module over a memory of exactly `memoryBytes`, whole pages; `text` asks for the WAT too. */
@@ -22,7 +24,7 @@ export function emitModule(
   for (const kernel of program.kernels) lowerKernel(asm, kernel);
   asm.addFunction(
     "forward",
-    2,
+    ["i32", "i32"],
     [],
     program.steps.map((step) => call(asm, step)),
   );
@@ -31,14 +33,14 @@ export function emitModule(
   const wat = text ? emitted.text() : "";
   emitted.dispose();
   if (!WebAssembly.validate(Uint8Array.from(emitted.binary))) internal("the engine rejects the emitted module");
-  return { binary: emitted.binary, wat };
+  return { binary: emitted.binary, wat, features: asm.features };
 }
 
 /** One kernel call: addresses are literals, counts are `forward`'s parameters. */
 function call(asm: Assembler, step: Step): Expression {
   const args = step.arguments.map((argument) => {
     if (argument.kind === "bound") return internal("a module of one thread has no shares");
-    return argument.kind === "address" ? asm.i32.const(argument.address | 0) : asm.get(argument.of === "rows" ? 0 : 1, "i32");
+    return argument.kind === "address" ? asm.address(argument.address) : asm.get(argument.of === "rows" ? 0 : 1, "i32");
   });
   return asm.call(step.kernel, args);
 }

@@ -13,5 +13,5 @@ export function partCount(type: Type): number {
 /** The type of a value's locals. */
 export function partType(type: Type): LocalType {
   if (type.lanes > 1) return "v128";
-  return type.element === "f32" ? "f32" : "i32";
+  return type.element === "f32" || type.element === "ptr" ? type.element : "i32";
 }

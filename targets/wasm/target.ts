@@ -1,6 +1,6 @@
 /** The `wasm-simd` target. */
 import type { Target, TargetVariant } from "../target.ts";
-import { pageBytes } from "./assembler.ts";
+import { mostPages, pageBytes } from "./assembler.ts";
 import { simd128 } from "./atoms.ts";
 import { emitKernels } from "./kernels.ts";
 import { emitModule } from "./module.ts";
@@ -12,12 +12,13 @@ export const wasmSimd: Target = {
   name: "wasm-simd",
   variants: [fixedSimd],
   takenNames: new Set(),
-  memory: { largest: 65536 * pageBytes, page: pageBytes },
-  weights: { place: "inside", path: (part) => `weights/${String(part).padStart(5, "0")}.bin`, trailer: false },
+  memory: { largest: mostPages[64] * pageBytes, page: pageBytes },
+  // A host hashes a part in one go, and none hashes 2 GiB.
+  weights: { place: "inside", path: (part) => `weights/${String(part).padStart(5, "0")}.bin`, partBytes: 2 ** 30, trailer: false },
   emit: (program, variant, options) => {
-    const { binary, wat } = emitModule(program, options);
-    return { path: `model.${variant.name}.wasm`, binary, text: wat };
+    const { binary, wat, features } = emitModule(program, options);
+    return { path: `model.${variant.name}.wasm`, binary, text: wat, features: [...variant.features, ...features] };
   },
   files: packageFiles,
-  emitKernels: (kernels, _, memoryBytes) => ({ kind: "module", binary: emitKernels(kernels, { pages: memoryBytes / pageBytes }) }),
+  emitKernels: (kernels, _, memoryBytes) => ({ kind: "module", ...emitKernels(kernels, { pages: memoryBytes / pageBytes }) }),
 };

@@ -1,10 +1,11 @@
 /** What the benchmarks divide by: bytes and multiplications of tokens and kernels, against figures worked out by hand. */
-import { expect, test } from "vitest";
-import { kernelCost, type CallRows } from "../../compiler/bench/kernel-cost.ts";
+import { describe, expect, test } from "vitest";
+import { kernelCost, type CallRows, type CostContext } from "../../compiler/bench/kernel-cost.ts";
 import { dotRate, dotTiles, floatRate, floatTiles, streamRead, streamStepBytes } from "../../compiler/bench/roof-kernels.ts";
 import { benchShapes } from "../../compiler/bench/shapes.ts";
 import { decodeBytes, prefillMacs, tokenCost } from "../../compiler/bench/token-cost.ts";
 import { required } from "../../compiler/errors.ts";
+import { buildGraph } from "../../compiler/import/lfm2.ts";
 import { countKernel } from "../../compiler/kernel/count.ts";
 import { verifyKernel } from "../../compiler/kernel/verify.ts";
 import { draftPrograms } from "../../compiler/pipeline.ts";
@@ -26,7 +27,7 @@ test("a token of LFM2-350M reads every weight once, and its share of the cache",
   const tensors = constants.map(({ name, sources, encoding, shape: dimensions, form }) => {
     return { name, sources: sources.map(({ tensor }) => tensor), encoding, shape: dimensions, offset: 0, bytes: packedBytes(form) };
   });
-  const cost = tokenCost({ tensors, quantization: { weights: "q4_0", activations: "q8", kv: "f16" } });
+  const cost = tokenCost({ model: { experts: null }, tensors, quantization: { weights: "q4_0", activations: "q8", kv: "f16" } });
   const [h, f, v] = [1024, 4608, 65536];
   const feedForward = 16 * (packed(2 * f, h) + packed(h, f));
   const convolutions = 10 * (packed(3 * h, h) + packed(h, h) + 3 * h * 4);
@@ -50,8 +51,18 @@ test("a head of its own is read in the embedding's place", () => {
     bytes,
   });
   const tensors = [tensor("model.embed_tokens", 1000), tensor("lm_head", 20), tensor("model.layers.0.feed_forward.w2", 3)];
-  const cost = tokenCost({ tensors, quantization: { weights: "q4_0", activations: "q8", kv: "f16" } });
+  const cost = tokenCost({ model: { experts: null }, tensors, quantization: { weights: "q4_0", activations: "q8", kv: "f16" } });
   expect(cost).toMatchObject({ weightBytes: 23, layerMacs: 32, headMacs: 32 });
+});
+
+test("of a mixture a token reads the experts that it goes through", () => {
+  const tensor = (name: string, shape: readonly number[], bytes: number) => {
+    return { name: `model.layers.0.feed_forward.${name}`, sources: [name], encoding: "q4_0", shape, offset: 0, bytes };
+  };
+  const tensors = [tensor("gate", [8, 4], 128), tensor("expert_bias", [8], 64), tensor("experts.down_proj", [8, 4, 6], 800)];
+  const quantization = { weights: "q4_0", activations: "q8", kv: "f16" } as const;
+  const cost = tokenCost({ model: { experts: { count: 8, perToken: 2 } }, tensors, quantization });
+  expect(cost).toMatchObject({ weightBytes: 128 + 64 + 200, layerMacs: 8 * 4 + 2 * 4 * 6 });
 });
 
 /** Cost of the first step whose kernel's name holds `part`. */
@@ -99,4 +110,49 @@ test("the stream kernel reads what it says", () => {
   const kernel = streamRead();
   verifyKernel(kernel);
   expect(countKernel(kernel, { steps: 7 }).loadBytes).toBe(7 * streamStepBytes);
+});
+
+describe("a mixture of experts", () => {
+  /** The plan of a mixture with this many experts, three of them for a token. */
+  const planned = (expertCount: number): CostContext => {
+    const moe = { expertCount, expertsPerToken: 3, expertSize: 96, denseLayers: 1, normalizeTopK: true, routedScale: 1, expertBias: true };
+    const config = {
+      ...shape.model.config,
+      type: "lfm2_moe",
+      vocabSize: 256,
+      hiddenSize: 64,
+      layers: ["conv", "attention"],
+      heads: 2,
+      kvHeads: 1,
+      moe,
+    } as const;
+    const model = { ...shape.model, config, graph: buildGraph(config, "separate") };
+    const draft = draftPrograms(model, wasmSimd, { model: "", target: "wasm-simd", context: 256 });
+    return { graph: draft.graph, constants: draft.constants, program: required(draft.programs[0], "program").program };
+  };
+  const costsOf = (context: CostContext, call: CallRows) => context.program.steps.map((_, index) => kernelCost(context, index, call));
+  const gateBytes = (experts: number): number => experts * 64 * 4;
+
+  test("a decoded token reads and multiplies as much with 32 experts as with 8, but for the gate", () => {
+    const call = { rows: 1, logits: 1, position: 5 };
+    const [few, many] = [8, 32].map((count) => costsOf(planned(count), call));
+    const total = (costs: typeof few, figure: "bytes" | "macs"): number => (costs ?? []).reduce((sum, cost) => sum + cost[figure], 0);
+    expect(total(many, "macs") - total(few, "macs")).toBe(24 * 64);
+    const more = total(many, "bytes") - total(few, "bytes");
+    expect(more).toBeGreaterThanOrEqual(gateBytes(32) - gateBytes(16));
+    // Beside the gate there are scores, counters and the header of a matrix.
+    expect(more).toBeLessThan(gateBytes(32) - gateBytes(16) + 2048);
+  });
+
+  test("many rows read the weights of all experts, once", () => {
+    const context = planned(8);
+    const [step] = [...context.program.steps.entries()].flatMap(([index, { kernel }]) => (kernel.startsWith("gemm_8e_") ? [index] : []));
+    const cost = (rows: number) => kernelCost(context, required(step, "step of the experts' gate"), { rows, logits: 1, position: 100 });
+    expect(cost(64).macs).toBe(64 * 3 * 2 * 96 * 64);
+    expect(cost(1).macs).toBe(3 * 2 * 96 * 64);
+    const matrix = (2 * 96 * 64 * 9) / 16;
+    expect(cost(1).bytes).toBeGreaterThan(3 * matrix);
+    expect(cost(1).bytes).toBeLessThan(3 * matrix + 5000);
+    expect(cost(64).bytes).toBeGreaterThan(8 * matrix);
+  });
 });

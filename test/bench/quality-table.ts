@@ -10,6 +10,7 @@ import { compile, type Manifest } from "../../compiler/index.ts";
 import { artefactLogits } from "../../compiler/evaluate/logit-source.ts";
 import { score, type Score } from "../../compiler/evaluate/score.ts";
 import { load, type Model } from "../../runtime/index.ts";
+import { markdown } from "./markdown.ts";
 import { demoModel, encodings, estimatedTokens, heldBackWindows, remembered, whole, type Encoding } from "./quality.ts";
 
 const tableTokens = 2000;
@@ -74,9 +75,4 @@ function nats(kl: number | null): string {
 
 function percent(share: number | null): string {
   return `${(100 * (share ?? NaN)).toFixed(2)} %`;
-}
-
-function markdown(titles: readonly string[], rows: readonly (readonly string[])[]): string {
-  const rule = titles.map((_, column) => (column === 0 ? "---" : "---:"));
-  return [titles, rule, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }

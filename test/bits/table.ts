@@ -1,15 +1,15 @@
 /**
- * `npm run bits`: one table of the sha256 of every dense golden case's logits, computed by the graph interpreter, by WebAssembly and by every
+ * `npm run bits`: one table of the sha256 of every golden case's logits, computed by the graph interpreter, by WebAssembly and by every
  * C unit, with two compilers at three levels of optimisation, in one and two threads. All rows are equal, or the command fails.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { denseCases } from "../model/support.ts";
+import { goldenCases } from "../golden/read.ts";
 import { buildProject, createProject, interpretedDigest, programDigest, wasmDigest, type BitsCase, type Project } from "./logits.ts";
 import { obstacle, toolchains, units, type Toolchain, type Unit } from "./toolchains.ts";
 
-const cases: readonly BitsCase[] = denseCases.flatMap((model) => (["q4_0", "q8_0"] as const).map((quant) => ({ model, quant })));
+const cases: readonly BitsCase[] = goldenCases.flatMap((model) => (["q4_0", "q8_0"] as const).map((quant) => ({ model, quant })));
 const levels = ["-O1", "-O2", "-O3"];
 const threadCounts = [1, 2];
 

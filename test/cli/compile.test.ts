@@ -52,6 +52,24 @@ test("--dry-run gives the plan of the real thing and writes nothing", async () =
   expect(await output(["compile", join(shapesFolder, "LFM2-350M"), "--dry-run"])).toMatch(/^weights +\d+ +\d+$/m);
 });
 
+test("a session's state is told apart: the KV cache, the rings of the short convolutions and their checkpoints", async () => {
+  const [context, kvHeads, headSize, hidden, taps] = [2048, 8, 64, 1024, 3];
+  const [attentionLayers, convolutions] = [6, 10];
+  // Keys and values in f16; 64 rows to rewind by and the taps' own; the two rows before every 128th position but the first.
+  const kvCacheBytes = attentionLayers * context * kvHeads * headSize * 2 * 2;
+  const ringBytes = convolutions * (64 + taps) * hidden * 4;
+  const checkpointBytes = (context / 128 - 1) * convolutions * (taps - 1) * hidden * 4;
+  const bytes = kvCacheBytes + ringBytes + checkpointBytes;
+
+  const args = ["compile", join(shapesFolder, "LFM2-350M"), "--dry-run", "--context", String(context), "--sessions", "2"];
+  const plan = await json(args);
+  expect(plan.session).toEqual({ bytes, kvCacheBytes, ringBytes, checkpointBytes });
+  expect(record(record(plan.memory).state)).toMatchObject({ bytes: 2 * bytes, slotBytes: bytes });
+  const text = await output(args);
+  const lines = [`${bytes} a session:`, `KV cache ${kvCacheBytes}`, `conv rings ${ringBytes}`, `checkpoints ${checkpointBytes}`];
+  expect(text.replaceAll(/ +/g, " ")).toContain(lines.join("\n "));
+});
+
 test("--max-memory takes units, and a plan that fits passes", async () => {
   const refused = await lfmc(["compile", tiny, "--dry-run", "--max-memory", "1MiB"]);
   expect(refused).toMatchObject({ status: 1, stdout: "" });

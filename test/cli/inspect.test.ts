@@ -54,6 +54,17 @@ test.each([
   expect(text).toContain('"forward"');
 });
 
+test("an artefact of more than 4 GiB needs memory64, and its --wat says so and assembles", async () => {
+  const wide = join(folder, "wide");
+  await output(["compile", tiny, "-o", wide, "--context", "96", "--sessions", "65536"]);
+  expect(await output(["inspect", wide])).toMatch(/needs simd128, memory64$/m);
+  const text = await output(["inspect", wide, "--wat"]);
+  expect(text).toMatch(/\(import "env" "memory" \(memory \(;0;\) i64 \d+ \d+\)\)/);
+  const module = (await wabt()).parseWat("model.wat", text, { simd: true, memory64: true });
+  module.validate();
+  module.destroy();
+});
+
 test("--json of a model tells its config, memory and limits", async () => {
   expect(await json(["inspect", tiny, "--context", "128", "--prefill-chunk", "8"])).toMatchObject({
     config: { vocabSize: 256, hiddenSize: 64, layers: ["conv", "attention", "conv", "attention"] },

@@ -36,7 +36,6 @@ describe("1, the input is at fault", () => {
     [["compile", folder, "-o", join(folder, "out")], /holds no config\.json/, /config\.json/],
     [["compile", join(shapesFolder, "LFM2-350M"), "-o", join(folder, "out")], /no weights beside it/, /--random-weights/],
     [["compile", join(shapesFolder, "LFM2-350M", "config.json"), "-o", join(folder, "out")], /no weights beside it/, /--random-weights/],
-    [["compile", caseFolder("moe-tiny"), "-o", join(folder, "out")], /no kernel for router/, /dense/],
     [["compile", join(tiny, "model.Q4_0.gguf"), "-o", join(folder, "out")], /GGUF/, /safetensors/],
     [["compile", tiny, "-o", demoFolder], /no lfmc artefact/, /-o/],
     [["compile", tiny, "-o", join(tiny, "config.json")], /not a folder/, /-o/],

@@ -7,8 +7,7 @@ import {
   blockBytes,
   groupBytes,
   isGrouped,
-  panelBytes,
-  panelCount,
+  layoutBytes,
   panelsStart,
   scaleRowBytes,
   type FloatEncoding,
@@ -112,7 +111,7 @@ const floatFills: Readonly<Record<FloatEncoding["weights"], Fill>> = { f32: ordi
 /** A packed matrix. A grouped one's header undoes a power of two; scales are normal, of both signs. */
 export function matrix(layout: PanelLayout): RegionSpec {
   const { encoding } = layout;
-  const bytes = panelsStart(layout) + panelCount(layout) * layout.streams * panelBytes(layout);
+  const bytes = layoutBytes(layout);
   if (!isGrouped(encoding)) return { bytes, fill: floatFills[encoding.weights] };
   const { scales } = encoding;
   return {
@@ -151,6 +150,11 @@ function copyOf(part: Int8Array | Float32Array | Int32Array): RegionSpec {
       new Uint8Array(region.buffer, region.byteOffset, region.byteLength).set(new Uint8Array(part.buffer));
     },
   };
+}
+
+/** Region of i32 numbers. */
+export function integers(numbers: readonly number[]): RegionSpec {
+  return copyOf(Int32Array.from(numbers));
 }
 
 /** A row of a call; what is left out is 0. */

@@ -6,6 +6,7 @@
 import type { DotAtom } from "../../compiler/kernel/atom.ts";
 import type { Case } from "./case.ts";
 import { attentionCases, kvAppendCases } from "./cases/attention.ts";
+import { combineExpertsCases, expertProductCases, gatherRowsCases, groupRowsCases, routerCases } from "./cases/experts.ts";
 import { gemmCases, shortConvCases, storeCases, swigluCases } from "./cases/products.ts";
 import {
   combinationCases,
@@ -22,7 +23,7 @@ export type CaseMaker = (atoms: readonly DotAtom[]) => readonly Case[];
 
 /** Products: one row for the skeleton, one for each epilogue. */
 export const products: Readonly<Record<string, CaseMaker>> = {
-  gemm: gemmCases,
+  gemm: (atoms) => [...gemmCases(atoms), ...expertProductCases(atoms)],
   storeEpilogue: storeCases,
   swigluEpilogue: swigluCases,
   shortConvEpilogue: shortConvCases,
@@ -31,12 +32,16 @@ export const products: Readonly<Record<string, CaseMaker>> = {
 /** Everything else. */
 export const others: Readonly<Record<string, CaseMaker>> = {
   attention: attentionCases,
+  combineExperts: combineExpertsCases,
   elementwise: combinationCases,
   embedding: embeddingCases,
+  gatherRows: gatherRowsCases,
+  groupRows: groupRowsCases,
   kvAppend: kvAppendCases,
   quantize: quantizeCases,
   rmsNorm: rmsNormCases,
   rmsNormQuantize: rmsNormQuantizeCases,
   rope: ropeCases,
+  router: routerCases,
   selectRows: selectRowsCases,
 };

@@ -3,9 +3,14 @@
  * has and how its kernels are built and called on a memory image; nothing else in this folder knows targets.
  */
 
+import { moduleInstance } from "../../compiler/bench/instance.ts";
+import { required } from "../../compiler/errors.ts";
 import type { DotAtom } from "../../compiler/kernel/atom.ts";
 import type { Kernel } from "../../compiler/kernel/ir.ts";
 import { dotInstructions, type OperationName } from "../../compiler/kernel/ops.ts";
+import { roundUp } from "../../compiler/numeric/quantize.ts";
+import { detectFeatures } from "../../runtime/features.ts";
+import { newMemory } from "../../runtime/wasm-engine.ts";
 import { simd128 } from "../../targets/wasm/atoms.ts";
 import { emitKernels } from "../../targets/wasm/kernels.ts";
 import { checkModule } from "./independent.ts";
@@ -35,16 +40,29 @@ export interface ConformanceTarget {
   readonly lacks: readonly OperationName[];
   /** The target whose code it shares for everything but its atoms' instructions: only products with those are tested again. */
   readonly like: string | null;
+  /** Of its cases one in so many is enough, because what it has of its own shows in any kernel; 1 by default. */
+  readonly sample?: number;
   /** Why it cannot run here; null where it can. */
   readonly skip: string | null;
   readonly build: (kernels: readonly Kernel[], options: BuildOptions) => Promise<Built>;
 }
 
 const pageBytes = 65536;
+const cacheLine = 64;
 
 export const targets: readonly ConformanceTarget[] = [
   { name: "wasm simd128", atoms: [simd128], lacks: dotInstructions, like: null, skip: null, build: buildWasm },
   ...cTargets,
+  {
+    name: "wasm simd128 memory64",
+    atoms: [simd128],
+    lacks: dotInstructions,
+    like: null,
+    // Addresses alone differ. 11 keeps step with no loop over shapes or rows.
+    sample: 11,
+    skip: detectFeatures().has("memory64") ? null : "this engine lacks memory64",
+    build: buildWide,
+  },
 ];
 
 /** Those that run on this machine. */
@@ -57,18 +75,48 @@ export const distinct = runnable.filter(({ like }) => like === null || !runnable
 export const probed = distinct.filter(({ build }, i) => build === buildWasm || i === 1);
 
 /** One module of all kernels, passed by wabt and webassemblyjs before it runs. */
-async function buildWasm(kernels: readonly Kernel[], { memoryBytes, optimize }: BuildOptions): Promise<Built> {
-  const pages = Math.ceil(memoryBytes / pageBytes);
-  const binary = Uint8Array.from(emitKernels(kernels, { pages, optimize }));
-  await checkModule(binary, { memoryPages: pages, functions: kernels.map(({ name }) => name) });
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const { instance } = await WebAssembly.instantiate(binary, { env: { memory } });
+async function buildWasm(kernels: readonly Kernel[], options: BuildOptions): Promise<Built> {
+  const pages = Math.ceil(options.memoryBytes / pageBytes);
+  return await buildModule(kernels, options, { addresses: 32, pages, start: 0, create: () => newMemory(pages, []) });
+}
+
+/** The same with 64-bit addresses, on both sides of what 32 bits reach: half of the kernels' memory lies above it. */
+async function buildWide(kernels: readonly Kernel[], options: BuildOptions): Promise<Built> {
+  const start = 2 ** 32 - cacheLine * Math.ceil(options.memoryBytes / 2 / cacheLine);
+  return await buildModule(kernels, options, { addresses: 64, pages: widePages, start, create: wideMemory });
+}
+
+/** Pages that nobody touches take no room, but every memory of this size makes V8 collect garbage: one serves all. */
+const widePages = 65536 + 64;
+let wide: WebAssembly.Memory | null = null;
+
+function wideMemory(): WebAssembly.Memory {
+  return (wide ??= newMemory(widePages, ["memory64"]));
+}
+
+interface Place {
+  readonly addresses: 32 | 64;
+  /** Of the memory. */
+  readonly pages: number;
+  /** Address of the first byte that kernels are given. */
+  readonly start: number;
+  readonly create: () => WebAssembly.Memory;
+}
+
+async function buildModule(
+  kernels: readonly Kernel[],
+  { memoryBytes, optimize }: BuildOptions,
+  { addresses, pages, start, create }: Place,
+): Promise<Built> {
+  const emitted = emitKernels(kernels, { pages, optimize, addresses });
+  await checkModule(emitted.binary, { memoryPages: pages, addresses, functions: kernels.map(({ name }) => name) });
+  const { memory, functions } = moduleInstance(kernels, emitted, create());
+  const parametersOf = new Map(kernels.map(({ name, parameters }) => [name, parameters]));
   return {
-    memory: new Uint8Array(memory.buffer),
+    memory: memory.subarray(start, start + roundUp(memoryBytes, pageBytes)),
     call: (kernel, args) => {
-      const exported = instance.exports[kernel];
-      if (typeof exported !== "function") throw new Error(`the module exports no ${kernel}`);
-      Reflect.apply(exported, undefined, args);
+      const parameters = required(parametersOf.get(kernel), kernel);
+      required(functions.get(kernel), kernel).call(args.map((arg, i) => (parameters[i]?.access === "scalar" ? arg : start + arg)));
     },
   };
 }

@@ -4,9 +4,10 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { compileTo, demoFolder, openModel, root, workFolder } from "../model/support.ts";
+import { compileTo, contractInterpreter, demoFolder, interpretAll, openModel, root, workFolder } from "../model/support.ts";
 
-const { folder } = await compileTo(join(await workFolder(), "demo"), { model: demoFolder, sessions: 2 });
+const work = await workFolder();
+const { folder } = await compileTo(join(work, "demo"), { model: demoFolder, sessions: 2 });
 
 /** What an example prints; one that fails fails the test, with its own words. */
 function run(example: string, ...args: readonly string[]): { readonly stdout: string; readonly stderr: string } {
@@ -59,4 +60,16 @@ test("session-reuse.ts: however a session is used again, the text is that of a f
   expect(answers.trimEnd().split("\n")).toEqual(
     ["Anne", "Captain Wentworth", "The next morning"].map((start) => expect.stringMatching(`^…${start}.{40,}…$`) as unknown),
   );
+});
+
+test("demo-moe/ compiles, and writes the likeliest tokens of its interpreter", async () => {
+  const checkpoint = join(root, "examples", "demo-moe");
+  const model = await openModel((await compileTo(join(work, "demo-moe"), { model: checkpoint })).folder);
+  const prompt = model.tokenizer?.encode("It is a truth universally acknowledged, that") ?? [];
+  const { tokens, text } = await model.createSession().complete(prompt, { maxTokens: 40, temperature: 0 });
+  await model.dispose();
+  expect(text).toMatch(/^( [A-Za-z,.;'-]+){20,}/);
+  const logits = interpretAll(await contractInterpreter(checkpoint, {}), [...prompt, ...tokens]);
+  const likeliest = logits.map((row) => row.indexOf(Math.max(...row)));
+  expect(tokens).toEqual(likeliest.slice(prompt.length - 1, -1));
 });

@@ -293,14 +293,20 @@ describe("router and experts", () => {
     const { encoding, quantize } = each;
     const [count, inner, width] = [3, 34, 40];
     const x = dense([1, width], noise(20, width));
-    const [gate, up] = [21, 22].map((seed) => weights(encoding, [count, inner, width], noise(seed, count * inner * width)));
+    // The gates and the up projections of all experts each on their own; the op reads them stacked expert by expert.
+    const size = inner * width;
+    const [gateValues, upValues] = [noise(21, count * size), noise(22, count * size)];
+    const ofExpert = (values: Float32Array, expert: number) => [...values.subarray(expert * size, (expert + 1) * size)];
+    const stacked = [0, 1, 2].flatMap((expert) => [...ofExpert(gateValues, expert), ...ofExpert(upValues, expert)]);
+    const [gate, up] = [gateValues, upValues].map((values) => weights(encoding, [count, inner, width], values));
+    const gateUp = weights(encoding, [count, 2 * inner, width], Float32Array.from(stacked));
     const down = weights(encoding, [count, width, inner], noise(23, count * width * inner));
     const chosen: Tensor = { kind: "index", shape: [1, 2], data: Int32Array.of(0, 2) };
     const r = Float32Array.of(0.3, 0.6);
     const residual = noise(24, width);
     if (!gate || !up) throw new Error("no weights");
     const input = quantize ? quantized(x) : x;
-    const inputs = [input, chosen, dense([1, 2], r), gate, up, down, dense([1, width], residual)];
+    const inputs = [input, chosen, dense([1, 2], r), gateUp, down, dense([1, width], residual)];
     const found = numbers(evaluate("experts", inputs, { residual: true }, 1));
 
     const rowsOf = (w: typeof gate, expert: number, rows: number): Tensor & { kind: "weights" } => {

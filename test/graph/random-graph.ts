@@ -283,7 +283,7 @@ function moe(site: Site, { experts, topK, inner, normalize, bias, scale }: MoeSp
   builder.nodes("router", [v, gate, ...expertBias], routing, { expertCount: experts, topK, normalize, scale, bias });
   const w = (name: string, rows: number, width: number): ValueName =>
     weight(builder, spec, `${id}.experts.${name}`, [experts, rows, width]);
-  const matrices = [w("w1", inner, spec.hidden), w("w3", inner, spec.hidden), w("w2", spec.hidden, inner)];
+  const matrices = [w("gate_up", 2 * inner, spec.hidden), w("down", spec.hidden, inner)];
   const x = products(site, v);
   if (spec.fused) return builder.node("experts", [x, ...routing, ...matrices, residual], `${id}.out`, { residual: true });
   const y = builder.node("experts", [x, ...routing, ...matrices], `${id}.ffn_out`, { residual: false });

@@ -100,6 +100,21 @@ describe("each invariant", () => {
       withAttributes("layer.0.router.experts", { topK: 4 }),
       "layer.0.router.experts: topK 4 of 3 experts",
     ],
+    [
+      "an expert has as many gate rows as up rows",
+      withType("layer.0.experts.gate_up", { shape: [2, 15, 6] }),
+      "layer.0.ffn_out: gate_up has 15 rows an expert, expected an even number",
+    ],
+    [
+      "gate_up and down agree in the number of experts",
+      withType("layer.0.experts.gate_up", { shape: [1, 30, 6] }),
+      "layer.0.ffn_out: down is q4_0[3, 6, 5], expected [1, 6, 15]",
+    ],
+    [
+      "gate_up and down agree in the expert size",
+      withType("layer.0.experts.down", { shape: [6, 3, 5] }),
+      "layer.0.ffn_out: down is q4_0[6, 3, 5], expected [3, 6, 5]",
+    ],
   ])("%s", (_what, broken, message) => {
     expect(() => {
       verifyGraph(broken);

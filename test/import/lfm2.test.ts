@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { Graph } from "../../compiler/graph/types.ts";
+import type { Attributes, Graph } from "../../compiler/graph/types.ts";
 import { verifyGraph } from "../../compiler/graph/verify.ts";
 import { parseConfig } from "../../compiler/import/config.ts";
 import { buildGraph } from "../../compiler/import/lfm2.ts";
 import { readConstant, readStackedRows } from "../../compiler/import/read-constant.ts";
 import { openSafetensors } from "../../compiler/import/safetensors.ts";
-import { checkTensors, expectedTensors, expertLayout } from "../../compiler/import/tensor-names.ts";
-import { goldenCases, goldenJson, goldenRoot, moeCases } from "./support.ts";
+import { checkTensors, expectedTensors, expertLayout, type ExpertLayout } from "../../compiler/import/tensor-names.ts";
+import { goldenCases, goldenJson, goldenRoot, moeCases, type JsonObject } from "./support.ts";
 
 async function graphOf(...path: readonly string[]): Promise<Graph> {
   return buildGraph(parseConfig(await goldenJson(...path), "config.json").config, "separate", "test");
@@ -27,6 +27,13 @@ function node(graph: Graph, output: string) {
   const found = graph.nodes.find(({ outputs }) => outputs.includes(output));
   if (!found) throw new Error(`no node defines ${output}`);
   return found;
+}
+
+/** The first layer's experts, and where the checkpoint has them. */
+function expertConstants({ constants }: Graph) {
+  const [gateUp, down] = ["gate_up_proj", "down_proj"].map((name) => constants.find((each) => each.name.endsWith(`.experts.${name}`)));
+  if (!gateUp || !down) throw new Error("no experts");
+  return { base: gateUp.name.replace(/\.gate_up_proj$/, ""), gateUp, down };
 }
 
 test.each(goldenCases)("%s: both spellings of the config give one verified graph", async (name) => {
@@ -99,15 +106,57 @@ describe("operators", () => {
     expect(plain.inputs).toHaveLength(2);
   });
 
-  test("layers below num_dense_layers have a dense feed-forward", async () => {
-    const graph = await graphOf("moe-tiny", "config.json");
+  const usual: Attributes = { expertCount: 8, topK: 2, normalize: true, scale: 1, bias: true };
+
+  test.each<readonly [string, JsonObject, Attributes]>([
+    ["the config as it is", {}, usual],
+    ["use_expert_bias=false", { use_expert_bias: false }, { ...usual, bias: false }],
+    ["norm_topk_prob=false", { norm_topk_prob: false }, { ...usual, normalize: false }],
+    ["routed_scaling_factor=2.5", { routed_scaling_factor: 2.5 }, { ...usual, scale: 2.5 }],
+    ["num_experts=5", { num_experts: 5 }, { ...usual, expertCount: 5 }],
+    ["num_experts_per_tok=3", { num_experts_per_tok: 3 }, { ...usual, topK: 3 }],
+  ])("%s reaches every router and nothing else", async (_case, changed, attributes) => {
+    const { config } = parseConfig({ ...(await goldenJson("moe-tiny", "config.json")), ...changed }, "config.json");
+    const graph = buildGraph(config, "separate", "test");
+    const routers = graph.nodes.filter(({ op }) => op === "router");
+    expect(routers.map((router) => router.attributes)).toEqual([attributes, attributes, attributes]);
+    expect(graph.constants.some(({ name }) => name.endsWith(".expert_bias"))).toBe(attributes.bias);
+    const others = (of: Graph) => of.nodes.filter(({ op }) => op !== "router");
+    expect(others(graph)).toEqual(others(await graphOf("moe-tiny", "config.json")));
+  });
+
+  test.each([0, 1, 2, 4, 5])("layers below num_dense_layers=%i have a dense feed-forward, the others experts", async (dense) => {
+    const { config } = parseConfig({ ...(await goldenJson("moe-tiny", "config.json")), num_dense_layers: dense }, "config.json");
+    const graph = buildGraph(config, "separate", "test");
     expect([0, 1, 2, 3, 4].map((layer) => node(graph, `layer.${layer}.ffn_out`).op)).toEqual([
-      "linear",
-      "linear",
-      "experts",
-      "experts",
-      "experts",
+      ...Array.from({ length: dense }, () => "linear"),
+      ...Array.from({ length: 5 - dense }, () => "experts"),
     ]);
+    expect(graph.nodes.filter(({ op }) => op === "router")).toHaveLength(5 - dense);
+  });
+
+  test("experts are two constants of the same names and shapes in either layout of the checkpoint", async () => {
+    const base = "model.layers.2.feed_forward.experts";
+    const { config } = parseConfig(await goldenJson("moe-tiny", "config.json"), "config.json");
+    const constants = (layout: ExpertLayout) => {
+      const graph = buildGraph(config, layout, "test");
+      const routed = ["layer.2.ffn_norm", "layer.2.router.experts", "layer.2.router.weights"];
+      expect(node(graph, "layer.2.ffn_out").inputs).toEqual([...routed, `${base}.gate_up_proj`, `${base}.down_proj`]);
+      return graph.constants.filter(({ name }) => name.startsWith(base));
+    };
+    const gateUp = { name: `${base}.gate_up_proj`, type: { shape: [8, 64, 64], encoding: "f32" } };
+    const down = { name: `${base}.down_proj`, type: { shape: [8, 64, 32], encoding: "f32" } };
+    const experts = [0, 1, 2, 3, 4, 5, 6, 7];
+    const matrix = (expert: number, name: string, rows: number, columns: number) => {
+      return { tensor: `${base}.${expert}.${name}.weight`, shape: [rows, columns], start: 0, count: rows };
+    };
+    expect(constants("separate")).toEqual([
+      { ...gateUp, sources: experts.flatMap((expert) => [matrix(expert, "w1", 32, 64), matrix(expert, "w3", 32, 64)]) },
+      { ...down, sources: experts.map((expert) => matrix(expert, "w2", 64, 32)) },
+    ]);
+    expect(constants("stacked")).toEqual(
+      [gateUp, down].map((each) => ({ ...each, sources: [{ tensor: each.name, shape: each.type.shape, start: 0, count: 512 }] })),
+    );
   });
 
   test("a tied head is the embedding, an untied one is its own tensor", async () => {
@@ -116,7 +165,7 @@ describe("operators", () => {
   });
 });
 
-test("stacked experts give the same constants as separate ones", async () => {
+test("stacked experts give the same constants, row by row, as separate ones", async () => {
   const separate = await imported("moe-tiny", "model.safetensors");
   const stacked = await imported("moe-tiny", "model.fused.safetensors");
   expect([separate.layout, stacked.layout]).toEqual(["separate", "stacked"]);
@@ -124,32 +173,38 @@ test("stacked experts give the same constants as separate ones", async () => {
   expect(stacked.graph.nodes).toEqual(separate.graph.nodes);
   const types = (graph: Graph) => graph.constants.map(({ name, type }) => ({ name, type }));
   expect(types(stacked.graph)).toEqual(types(separate.graph));
-  for (const [index, constant] of stacked.graph.constants.entries()) {
-    const twin = separate.graph.constants[index];
-    if (twin) expect(await readConstant(stacked.store, constant)).toEqual(await readConstant(separate.store, twin));
-  }
+  const values = ({ graph, store }: typeof stacked) => Promise.all(graph.constants.map((constant) => readConstant(store, constant)));
+  expect(await values(stacked)).toEqual(await values(separate));
 });
 
 test.each(moeCases)("%s: an expert's rows come from its own three matrices", async (name) => {
   const { graph, store } = await imported(name, "model.safetensors");
-  const up = graph.constants.find((constant) => constant.name.endsWith(".experts.w3"));
-  const [, rows = 0, columns = 0] = (up?.type.shape ?? []).map(Number);
-  if (!up) throw new Error("no experts");
-  const whole = await readConstant(store, up);
-  const third = await store.readRows(up.name.replace(/w3$/, "2.w3.weight"), 0, rows);
-  expect(whole.slice(2 * rows * columns, 3 * rows * columns)).toEqual(third);
+  const { base, gateUp, down } = expertConstants(graph);
+  const [experts = 0, hidden = 0, size = 0] = down.type.shape.map(Number);
+  expect(gateUp.type.shape).toEqual([experts, 2 * size, hidden]);
+  const [gateUps, downs] = [await readConstant(store, gateUp), await readConstant(store, down)];
+  const matrix = hidden * size;
+  for (let expert = 0; expert < experts; expert++) {
+    const stored = (name: string, rows: number) => store.readRows(`${base}.${expert}.${name}.weight`, 0, rows);
+    const start = 2 * expert * matrix;
+    expect(gateUps.slice(start, start + matrix), `w1 of ${expert}`).toEqual(await stored("w1", size));
+    expect(gateUps.slice(start + matrix, start + 2 * matrix), `w3 of ${expert}`).toEqual(await stored("w3", size));
+    expect(downs.slice(expert * matrix, (expert + 1) * matrix), `w2 of ${expert}`).toEqual(await stored("w2", hidden));
+  }
 });
 
-test("any range of stacked rows equals that part of the whole", async () => {
-  const { graph, store } = await imported("moe-tiny", "model.fused.safetensors");
-  const gate = graph.constants.find(({ name }) => name.endsWith(".experts.w1"));
-  if (!gate) throw new Error("no experts");
-  const whole = await readConstant(store, gate);
-  const [rows, length] = [8 * 32, 64];
-  await fc.assert(
-    fc.asyncProperty(fc.nat(rows - 1), fc.nat(), async (start, b) => {
-      const count = 1 + (b % (rows - start));
-      expect(await readStackedRows(store, gate.sources, start, count)).toEqual(whole.slice(start * length, (start + count) * length));
-    }),
-  );
-});
+test.each(["model.safetensors", "model.fused.safetensors"])(
+  "any range of the experts' rows in %s equals that part of the whole",
+  async (file) => {
+    const { graph, store } = await imported("moe-tiny", file);
+    const { gateUp } = expertConstants(graph);
+    const whole = await readConstant(store, gateUp);
+    const [rows, length] = [8 * 64, 64];
+    await fc.assert(
+      fc.asyncProperty(fc.nat(rows - 1), fc.nat(), async (start, b) => {
+        const count = 1 + (b % (rows - start));
+        expect(await readStackedRows(store, gateUp.sources, start, count)).toEqual(whole.slice(start * length, (start + count) * length));
+      }),
+    );
+  },
+);

@@ -40,12 +40,13 @@ function weightAt(
 }
 
 test.each(cases)("$name, $rows rows of $format", ({ atom, rows, format }) => {
-  const layout = { encoding: { weights: format, scales: "f16" }, streams: 1, rows: rowsOfPanel, columns: blockSize } as const;
+  const layout = { encoding: { weights: format, scales: "f16" }, matrices: 1, streams: 1, rows: rowsOfPanel, columns: blockSize } as const;
   const kernel = gemm({
     layout,
     inputStride: null,
     rowsPerTile: rows,
     atom,
+    byExpert: false,
     epilogue: storeEpilogue({ stride: rowsOfPanel, bias: false, residualStride: null }),
   });
   const extreme = fc.constantFrom(0, 255, 15, 240, 128, 127);

@@ -85,10 +85,11 @@ test.each(tables)("shares of the $name make up the whole", ({ loop, cases, units
 
 test("a kernel without the loop has no shares", () => {
   const single = gemm({
-    layout: { encoding: { weights: "f32" }, streams: 1, rows: 16, columns: 4 },
+    layout: { encoding: { weights: "f32" }, matrices: 1, streams: 1, rows: 16, columns: 4 },
     inputStride: 4,
     atom: null,
     rowsPerTile: 1,
+    byExpert: false,
     epilogue: storeEpilogue({ stride: 16, bias: false, residualStride: null }),
   });
   expect(partitionKernel(single, "panel")).toBeNull();

@@ -4,14 +4,18 @@ import { recordKernel, type KernelBuilder } from "../../compiler/kernel/builder.
 import { interpretKernel } from "../../compiler/kernel/interpret.ts";
 import { f32, i32, vector, type Kernel, type Type, type Value } from "../../compiler/kernel/ir.ts";
 import { attention } from "../../compiler/kernel/library/attention.ts";
+import { combineExperts } from "../../compiler/kernel/library/combine-experts.ts";
 import { elementwise } from "../../compiler/kernel/library/elementwise.ts";
 import { embedding } from "../../compiler/kernel/library/embedding.ts";
 import { shortConvEpilogue, storeEpilogue, swigluEpilogue } from "../../compiler/kernel/library/epilogues.ts";
+import { groupRows } from "../../compiler/kernel/library/expert-groups.ts";
+import { gatherRows } from "../../compiler/kernel/library/gather-rows.ts";
 import { gemm } from "../../compiler/kernel/library/gemm.ts";
 import { kvAppend } from "../../compiler/kernel/library/kv-cache.ts";
 import { quantize } from "../../compiler/kernel/library/quantize.ts";
 import { rmsNorm, rmsNormQuantize } from "../../compiler/kernel/library/rms-norm.ts";
 import { rope } from "../../compiler/kernel/library/rope.ts";
+import { router } from "../../compiler/kernel/library/router.ts";
 import { selectRows } from "../../compiler/kernel/library/select-rows.ts";
 
 /** y[i] = x[i] + x[i], one by one. */
@@ -57,24 +61,35 @@ export const motley = recordKernel("motley_1", "a bit of everything", (b) => {
   b.store(b.loadSplat(vector("f32", 4), bytes, 0, 4), out, 0, 36, 2);
 });
 
-const f32Layout = { encoding: { weights: "f32" }, streams: 1, rows: 21, columns: 6 } as const;
-const q4Layout = { encoding: { weights: "q4_0", scales: "f16" }, streams: 1, rows: 16, columns: 64 } as const;
+const f32Layout = { encoding: { weights: "f32" }, matrices: 1, streams: 1, rows: 21, columns: 6 } as const;
+const q4Layout = { encoding: { weights: "q4_0", scales: "f16" }, matrices: 1, streams: 1, rows: 16, columns: 64 } as const;
 const cache = { format: "f16", kvHeads: 1, headSize: 8, context: 64, state: { slotBytes: 4096 } } as const;
 const conv = { width: 3, channels: 16, bias: true, ring: 8, state: { slotBytes: 1024 }, stride: 16 } as const;
-const floatGemm = { layout: f32Layout, inputStride: 6, rowsPerTile: 2, atom: null } as const;
+const floatGemm = { layout: f32Layout, inputStride: 6, rowsPerTile: 2, atom: null, byExpert: false } as const;
 
 /** One of each kernel of the library, in small shapes. */
 export const libraryKernels: readonly Kernel[] = [
   gemm({ ...floatGemm, epilogue: storeEpilogue({ stride: 32, bias: true, residualStride: 32 }) }),
   gemm({ ...floatGemm, layout: { ...f32Layout, streams: 2 }, epilogue: swigluEpilogue({ stride: 32 }) }),
   gemm({ ...floatGemm, layout: { ...f32Layout, rows: 16, streams: 3 }, epilogue: shortConvEpilogue(conv) }),
+  gemm({
+    ...floatGemm,
+    layout: { ...f32Layout, matrices: 3 },
+    byExpert: true,
+    epilogue: storeEpilogue({ stride: 32, bias: false, residualStride: null }),
+  }),
+  router({ expertCount: 5, width: 6, topK: 2, bias: true, epsilon: 1e-6, scale: 0.5, inputStride: 6, outputStride: 16 }),
+  groupRows({ expertCount: 5, topK: 2, stride: 16 }),
+  gatherRows({ width: 20, stride: 32, topK: 2, placeStride: 16 }),
+  gatherRows({ width: 40, stride: null, topK: 2, placeStride: 16 }),
+  combineExperts({ width: 20, topK: 2, inputStride: 32, outputStride: 32, residualStride: 32, routeStride: 16 }),
   attention({ ...cache, heads: 2, scale: 0.5, window: 9, queryStride: 16, outputStride: 16 }),
   kvAppend({ ...cache, keyStride: 8, valueStride: 8 }),
   kvAppend({ ...cache, format: "f32", keyStride: 8, valueStride: 8 }),
   elementwise({ combination: "add", width: 19, strides: [32, 32], outputStride: 32 }),
   embedding({ layout: f32Layout, stride: 16 }),
   embedding({ layout: q4Layout, stride: 64 }),
-  quantize({ width: 40, stride: 48 }),
+  quantize({ width: 40, stride: 48, runs: 1 }),
   rmsNorm({ width: 20, runs: 2, epsilon: 1e-5, inputStride: 40, outputStride: 40 }),
   rmsNormQuantize({ width: 40, epsilon: 1e-5, inputStride: 40 }),
   rope({ heads: 2, headSize: 8, inputStride: 16, outputStride: 16 }),

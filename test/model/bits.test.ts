@@ -6,19 +6,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { NumericOptions } from "../../compiler/options.ts";
-import { caseFolder, readGolden } from "../golden/read.ts";
-import {
-  compileTo,
-  contractInterpreter,
-  demoFolder,
-  denseCases,
-  type DenseCase,
-  firstDifference,
-  forwardAll,
-  interpretAll,
-  openModel,
-  workFolder,
-} from "./support.ts";
+import { caseFolder, goldenCases, readGolden, type GoldenCase } from "../golden/read.ts";
+import { compileTo, contractInterpreter, demoFolder, firstDifference, forwardAll, interpretAll, openModel, workFolder } from "./support.ts";
 
 const folder = await workFolder();
 
@@ -37,12 +26,12 @@ const formats: readonly NumericOptions[] = [
   { quant: "q4_0", tensorTypes: ["model.embed_tokens.*=q8_0", "*.w2.*=f16", "*.q_proj.*=f32"] },
 ];
 const labelled = formats.map((options, i) => ({ label: JSON.stringify(options), options, i }));
-/** The formats that all cases run in; the others run on the case in which nothing is a multiple of 16. */
+/** The formats that all cases run in; the others run on the case in which nothing is a multiple of 16, and on a mixture of experts. */
 const thorough = 3;
-const casesOf = (format: number): readonly DenseCase[] => (format < thorough ? denseCases : ["dense-odd"]);
+const casesOf = (format: number): readonly GoldenCase[] => (format < thorough ? goldenCases : ["dense-odd", "moe-plain"]);
 
 /** Tokens of a golden case, prompt and reference continuation; of the long one so many that a query sees several blocks of 64 positions. */
-function goldenTokens(name: DenseCase): readonly number[] {
+function goldenTokens(name: GoldenCase): readonly number[] {
   const { ids, greedyIds } = readGolden(name);
   return name === "dense-long" ? ids.slice(0, 400) : [...ids, ...greedyIds];
 }

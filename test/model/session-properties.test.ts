@@ -6,8 +6,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Model, Session } from "../../runtime/index.ts";
-import { caseFolder } from "../golden/read.ts";
-import { compileTo, type denseCases, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
+import { caseFolder, type GoldenCase } from "../golden/read.ts";
+import { compileTo, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
 
 const folder = await workFolder();
 
@@ -16,7 +16,7 @@ const context = 300;
 const sessionCount = 3;
 
 /** Attention in several blocks and a wide convolution with biases; and calls that are longer than the rings reach. */
-const models: readonly { readonly name: (typeof denseCases)[number]; readonly prefillChunk: number }[] = [
+const models: readonly { readonly name: GoldenCase; readonly prefillChunk: number }[] = [
   { name: "dense-odd", prefillChunk: 19 },
   { name: "dense-tiny", prefillChunk: 100 },
 ];

@@ -8,16 +8,17 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Kv } from "../../compiler/options.ts";
 import type { WeightFormat } from "../../compiler/passes/index.ts";
 import type { Model, Row, Session } from "../../runtime/index.ts";
-import { caseFolder } from "../golden/read.ts";
-import { compileTo, type DenseCase, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
+import { caseFolder, type GoldenCase } from "../golden/read.ts";
+import { compileTo, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
 
 const folder = await workFolder();
 
-/** Between them: biases and a wide convolution, several blocks of attention, both weights and both KV caches. */
-const models: readonly { readonly name: DenseCase; readonly quant: WeightFormat; readonly kv: Kv }[] = [
+/** Between them: biases and a wide convolution, several blocks of attention, both weights and both KV caches; experts. */
+const models: readonly { readonly name: GoldenCase; readonly quant: WeightFormat; readonly kv: Kv }[] = [
   { name: "dense-odd", quant: "q4_0", kv: "f16" },
   { name: "dense-tiny", quant: "q4_0", kv: "f32" },
   { name: "dense-extra", quant: "f32", kv: "f32" },
+  { name: "moe-bias", quant: "q4_0", kv: "f16" },
 ];
 
 const length = 200;

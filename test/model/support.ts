@@ -20,10 +20,6 @@ export const root = fileURLToPath(new URL("../..", import.meta.url));
 export const demoFolder = join(root, "examples", "demo-model");
 export const shapesFolder = join(root, "test", "golden", "data", "shapes");
 
-/** The golden cases that this version compiles. */
-export const denseCases = ["dense-tiny", "dense-odd", "dense-long", "dense-extra"] as const;
-export type DenseCase = (typeof denseCases)[number];
-
 if (!existsSync(join(root, "dist", "runtime.js"))) {
   throw new Error("dist/runtime.js is not built, and every artefact carries it: run `npm run build` (`npm ci` does)");
 }

@@ -233,6 +233,7 @@ function replacements(value: unknown): readonly unknown[] {
       String(value),
       null,
     ];
+  if (value === null) return ["x", 0, { count: 2, perToken: 1 }];
   if (typeof value === "boolean") return [!value, null];
   return [`${String(value)}x`, "", 0, null];
 }

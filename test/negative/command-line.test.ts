@@ -65,6 +65,7 @@ describe("options of a compile", () => {
     ["--shard-size", { shardSize: 0 }],
     ["--shard-size", { shardSize: 0.5 }],
     ["--shard-size", { shardSize: 1 }],
+    ["--shard-size", { shardSize: 2 ** 31 }],
   ])("%s %j", async (flag, options) => {
     const error = await refusedCompile(join(folder, "options"), { model: caseFolder("dense-tiny"), ...options });
     expect(error).toMatchObject({ code: "usage/flag", subject: flag });

@@ -1,7 +1,7 @@
 /** Weights in groups: ggml's rounding by another road, the limits of each format, and how scales are stored. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bitsOfF32, f16ToF32, f32ToF16 } from "../../compiler/numeric/half.ts";
+import { bitsOfF32, f16ToF32, f32OfBits, f32ToF16 } from "../../compiler/numeric/half.ts";
 import { groupFormatNamed, groupFormats, quantizeWeights, scaleStorage, storedScale } from "../../compiler/numeric/weight-groups.ts";
 import { groupOf, matrices } from "./matrices.ts";
 
@@ -72,6 +72,10 @@ describe("q4_0", () => {
     expect([...u.subarray(0, 4)]).toEqual([0, 15, 4, 8]);
     expect(scales[0]).toBe(-0.125);
   });
+
+  test("a number just below the extreme is none", () => {
+    expect(quantizeWeights(q4, Float32Array.of(f32OfBits(bitsOfF32(1) - 1), -1), 1, 2).scales[0]).toBe(0.125);
+  });
 });
 
 describe("q8_0", () => {
@@ -90,6 +94,16 @@ describe("q8_0", () => {
     const steps = [127, 0.5, -0.5, 1.5, -1.5, 2.5, -2.5, 126.5, -126.5, 0.49, -0.49];
     const { u } = quantizeWeights(q8, Float32Array.from(steps), 1, steps.length);
     expect([...u.subarray(0, steps.length)].map((code) => code - 128)).toEqual([127, 1, -1, 2, -2, 3, -3, 127, -127, 0, 0]);
+  });
+
+  test("a number next to a half rounds to its nearer neighbour", () => {
+    // The scale of every group is 1: its first number is 127.
+    const numbers = Array.from({ length: 127 }, (_, k) => bitsOfF32(k + 0.5)).flatMap((half) =>
+      [half - 1, half, half + 1].flatMap((bits) => [f32OfBits(bits), -f32OfBits(bits)]),
+    );
+    const data = Float32Array.from(numbers.flatMap((x, i) => (i % 31 === 0 ? [127, x] : [x])));
+    const { u } = quantizeWeights(q8, data, 1, data.length);
+    expect([...u.subarray(0, data.length)]).toEqual([...data].map((x) => 128 + Math.sign(x) * Math.floor(Math.abs(x) + 0.5)));
   });
 
   test("codes come from the scale before it is stored", () => {

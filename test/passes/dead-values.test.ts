@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { Constant, Node } from "../../compiler/graph/types.ts";
 import { runPasses } from "../../compiler/passes/index.ts";
 import { deadValues } from "../../compiler/passes/dead-values.ts";
-import { after, linear, text, vector, weight } from "./graph-text.ts";
+import { after, expertMatrices, linear, text, vector, weight } from "./graph-text.ts";
 import { randomModels } from "./random-model.ts";
 
 const y = "y: f32[rows, 4] = add(x, x)";
@@ -27,9 +27,8 @@ describe("dead-values", () => {
   });
 
   test("keeps a node of which one output is read", () => {
-    const lines = [weight("g", 2, 4), routed(), ...["w1", "w3", "w2"].map((name) => `const ${name}: f32[2, 4, 4] = "${name}"[2, 4, 4]`)];
-    const both = "y: f32[rows, 4] = experts(x, e, p2, w1, w3, w2) residual=false";
-    const source = text(...lines, routed("e2", "p2"), both);
+    const both = "y: f32[rows, 4] = experts(x, e, p2, gate_up, down) residual=false";
+    const source = text(weight("g", 2, 4), ...expertMatrices(), routed(), routed("e2", "p2"), both);
     expect(after(deadValues, source)).toBe(source);
   });
 

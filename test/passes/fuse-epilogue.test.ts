@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parseGraph } from "../../compiler/graph/parse.ts";
 import { fuseNormQuantize } from "../../compiler/passes/fuse-norm-quantize.ts";
 import { fuseResidual } from "../../compiler/passes/fuse-residual.ts";
-import { after, linear, text, vector, weight } from "./graph-text.ts";
+import { after, expertMatrices, linear, text, vector, weight } from "./graph-text.ts";
 
 describe("fuse-residual", () => {
   const w = weight("w", 4, 4);
@@ -32,11 +32,11 @@ describe("fuse-residual", () => {
   });
 
   test("experts", () => {
-    const constants = [weight("g", 2, 4), ...["w1", "w3", "w2"].map((name) => `const ${name}: f32[2, 4, 4] = "${name}"[2, 4, 4]`)];
+    const constants = [weight("g", 2, 4), ...expertMatrices()];
     const router = "e: i32[rows, 1], p: f32[rows, 1] = router(x, g) expertCount=2 topK=1 normalize=true scale=1 bias=false";
-    const experts = "t: f32[rows, 4] = experts(x, e, p, w1, w3, w2) residual=false";
+    const experts = "t: f32[rows, 4] = experts(x, e, p, gate_up, down) residual=false";
     expect(after(fuseResidual, text(...constants, router, experts, "y: f32[rows, 4] = add(x, t)"))).toBe(
-      text(...constants, router, "y: f32[rows, 4] = experts(x, e, p, w1, w3, w2, x) residual=true"),
+      text(...constants, router, "y: f32[rows, 4] = experts(x, e, p, gate_up, down, x) residual=true"),
     );
   });
 

@@ -24,6 +24,11 @@ export function weight(name: string, rows: number, width: number, encoding = "f3
   return `const ${name}: ${encoding}[${rows}, ${width}] = "${name}.weight"[${rows}, ${width}]`;
 }
 
+/** The lines of two experts' matrices, "gate_up" [2, 8, 4] and "down" [2, 4, 4]. */
+export function expertMatrices(gateUp = "f32", down = gateUp): readonly string[] {
+  return [`const gate_up: ${gateUp}[2, 8, 4] = "gate_up"[2, 8, 4]`, `const down: ${down}[2, 4, 4] = "down"[2, 4, 4]`];
+}
+
 /** A line of a constant of one axis. */
 export function vector(name: string, size: number): string {
   return `const ${name}: f32[${size}] = "${name}"[${size}]`;

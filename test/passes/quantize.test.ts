@@ -7,7 +7,7 @@ import { runPasses, standardPasses, type Pass, type WeightEncoding } from "../..
 import { kvFormat } from "../../compiler/passes/kv-format.ts";
 import { quantizeActivations } from "../../compiler/passes/quantize-activations.ts";
 import { quantizeWeights } from "../../compiler/passes/quantize-weights.ts";
-import { after, linear, text, vector, weight } from "./graph-text.ts";
+import { after, expertMatrices, linear, text, vector, weight } from "./graph-text.ts";
 import { randomModels } from "./random-model.ts";
 
 const q4 = quantizeWeights(() => "q4_0");
@@ -80,7 +80,7 @@ describe("quantize-activations", () => {
       weight("in", 12, 4, "q8_0"),
       weight("taps", 4, 2),
       weight("g", 2, 4),
-      ...["w1", "w3", "w2"].map((name, i) => `const ${name}: ${i === 2 ? "q8_0" : "q4_0"}[2, 4, 4] = "${name}"[2, 4, 4]`),
+      ...expertMatrices("q4_0", "q8_0"),
     ];
     const router = "e: i32[rows, 1], p: f32[rows, 1] = router(x, g) expertCount=2 topK=1 normalize=true scale=1 bias=false";
     const products = (x: string) => [
@@ -88,7 +88,7 @@ describe("quantize-activations", () => {
       `gl: f32[rows, 4] = gated-linear(${x}, gu)`,
       `sc: f32[rows, 4] = gated-short-conv(${x}, in, taps) width=2 state=0 bias=false`,
       router,
-      `y: f32[rows, 4] = experts(${x}, e, p, w1, w3, w2) residual=false`,
+      `y: f32[rows, 4] = experts(${x}, e, p, gate_up, down) residual=false`,
     ];
     expect(after(quantizeActivations, text(...weights, ...products("x")))).toBe(
       text(...weights, "x.q8: q8[rows, 4] = quantize(x)", ...products("x.q8")),
@@ -114,16 +114,16 @@ describe("quantize-activations", () => {
   });
 
   test("leaves alone: experts of which one matrix is not quantised", () => {
-    const experts = (down: string) =>
+    const experts = (gateUp: string, down: string) =>
       text(
         weight("g", 2, 4),
-        ...["w1", "w3"].map((name) => `const ${name}: q4_0[2, 4, 4] = "${name}"[2, 4, 4]`),
-        `const w2: ${down}[2, 4, 4] = "w2"[2, 4, 4]`,
+        ...expertMatrices(gateUp, down),
         "e: i32[rows, 1], p: f32[rows, 1] = router(x, g) expertCount=2 topK=1 normalize=true scale=1 bias=false",
-        "y: f32[rows, 4] = experts(x, e, p, w1, w3, w2) residual=false",
+        "y: f32[rows, 4] = experts(x, e, p, gate_up, down) residual=false",
       );
-    expect(after(quantizeActivations, experts("f16"))).toBe(experts("f16"));
-    expect(after(quantizeActivations, experts("q4_0"))).toContain("experts(x.q8, e, p");
+    expect(after(quantizeActivations, experts("q4_0", "f16"))).toBe(experts("q4_0", "f16"));
+    expect(after(quantizeActivations, experts("f16", "q4_0"))).toBe(experts("f16", "q4_0"));
+    expect(after(quantizeActivations, experts("q4_0", "q4_0"))).toContain("experts(x.q8, e, p");
   });
 
   test("every product with quantised weights reads q8, no value is quantised twice, and twice is once", () => {

@@ -18,14 +18,13 @@ const graph = parseGraph(`graph "test"
 const embed: f32[5, 4] = "model.embed_tokens.weight"[5, 4]
 const norm: f32[4] = "model.embedding_norm.weight"[4]
 const router: f32[2, 4] = "layers.0.gate.weight"[2, 4]
-const w1: f32[2, 4, 4] = ${expert("w1", 0)}, ${expert("w1", 1)}
-const w3: f32[2, 4, 4] = ${expert("w3", 0)}, ${expert("w3", 1)}
-const w2: f32[2, 4, 4] = ${expert("w2", 0)}, ${expert("w2", 1)}
+const gate_up: f32[2, 8, 4] = ${expert("w1", 0)}, ${expert("w3", 0)}, ${expert("w1", 1)}, ${expert("w3", 1)}
+const down: f32[2, 4, 4] = ${expert("w2", 0)}, ${expert("w2", 1)}
 const gate: f32[4, 4] = "layers.1.w1.weight"[4, 4]
 const up: f32[4, 4] = "layers.1.w3.weight"[4, 4]
 x: f32[rows, 4] = embedding(embed)
 e: i32[rows, 1], p: f32[rows, 1] = router(x, router) expertCount=2 topK=1 normalize=true scale=1 bias=false
-y: f32[rows, 4] = experts(x, e, p, w1, w3, w2) residual=false
+y: f32[rows, 4] = experts(x, e, p, gate_up, down) residual=false
 g: f32[rows, 4] = linear(y, gate) bias=false residual=false
 u: f32[rows, 4] = linear(y, up) bias=false residual=false
 z: f32[rows, 4] = swiglu(g, u)
@@ -61,7 +60,7 @@ function complaint(run: () => unknown): string {
   return "none";
 }
 
-const all = (encoding: string) => Object.fromEntries(["embed", "w1", "w3", "w2", "gate", "up"].map((name) => [name, encoding]));
+const all = (encoding: string) => Object.fromEntries(["embed", "gate_up", "down", "gate", "up"].map((name) => [name, encoding]));
 
 describe("one --tensor-type", () => {
   test.each([
@@ -91,11 +90,13 @@ describe("the choice", () => {
   test.each([
     ["--quant alone", [], all("q4_0")],
     ["one tensor by its name", ["model.embed_tokens.weight=q8_0"], { ...all("q4_0"), embed: "q8_0" }],
-    ["* crosses dots", ["*.w2.*=f16"], { ...all("q4_0"), w2: "f16" }],
+    ["* crosses dots", ["*.w2.*=f16"], { ...all("q4_0"), down: "f16" }],
     ["? is one letter", ["layers.?.w1.weight=bf16"], { ...all("q4_0"), gate: "bf16" }],
-    ["two stars are one", ["**w2**=f16"], { ...all("q4_0"), w2: "f16" }],
-    ["the last one wins", ["*=q8_0", "*.w?.*=bf16", "*.w2.*=f16"], { ...all("bf16"), embed: "q8_0", w2: "f16" }],
+    ["two stars are one", ["**w2**=f16"], { ...all("q4_0"), down: "f16" }],
+    ["the last one wins", ["*=q8_0", "*.w?.*=bf16", "*.w2.*=f16"], { ...all("bf16"), embed: "q8_0", down: "f16" }],
     ["the first one loses", ["*.w2.*=f16", "*=q8_0"], all("q8_0")],
+    ["w1 and w3 of all experts", ["*.experts.*.w1.*=f16", "*.experts.*.w3.*=f16"], { ...all("q4_0"), gate_up: "f16" }],
+    ["all matrices of all experts", ["*.experts.*=f16"], { ...all("q4_0"), gate_up: "f16", down: "f16" }],
     ["f32 is a format too", ["*.w?.*=f32"], { embed: "q4_0" }],
   ])("%s", (_case, tensorTypes, expected) => {
     expect(encodings(request(tensorTypes))).toEqual(expected);
@@ -122,11 +123,15 @@ describe("the choice", () => {
     ]);
   });
 
-  test("experts are one matrix, so they are stored alike", () => {
-    const run = () => chooseEncodings(graph, request(["*.experts.1.*=q8_0"]));
-    expect(complaint(run)).toBe(
-      "usage/flag --tensor-type: layers.0.experts.0.w1.weight would be q4_0, layers.0.experts.1.w1.weight q8_0, and both are one matrix " +
-        "(let the glob match the matrix of every expert, like '*.experts.*.w2.*=q8_0')",
+  test.each([
+    ["one expert", "*.experts.1.*", "0.w1.weight would be q4_0, layers.0.experts.1.w1.weight q8_0"],
+    ["w1 without w3", "*.experts.*.w1.*", "0.w1.weight would be q8_0, layers.0.experts.0.w3.weight q4_0"],
+    ["w3 without w1", "*.experts.*.w3.*", "0.w1.weight would be q4_0, layers.0.experts.0.w3.weight q8_0"],
+    ["w2 of one expert", "*.experts.0.w2.*", "0.w2.weight would be q8_0, layers.0.experts.1.w2.weight q4_0"],
+  ])("w1 and w3 of all experts are one matrix, w2 of all another, each stored alike: not %s", (_case, glob, fact) => {
+    expect(complaint(() => chooseEncodings(graph, request([`${glob}=q8_0`])))).toBe(
+      `usage/flag --tensor-type: layers.0.experts.${fact}, and both are one matrix ` +
+        "(all experts' w1 and w3 are one matrix, their w2 another: '*.experts.*=q8_0' matches both, '*.experts.*.w2.*=q8_0' w2)",
     );
   });
 
@@ -134,12 +139,14 @@ describe("the choice", () => {
     const stored: Readonly<Record<string, StoredType>> = {
       "model.embed_tokens.weight": "BF16",
       "layers.0.experts.0.w1.weight": "F16",
+      "layers.0.experts.0.w3.weight": "F16",
       "layers.0.experts.1.w1.weight": "F16",
+      "layers.0.experts.1.w3.weight": "F16",
       "layers.0.experts.0.w2.weight": "F16",
       "layers.0.experts.1.w2.weight": "BF16",
     };
     const storedTypeOf = (tensor: string): StoredType => stored[tensor] ?? "F32";
-    expect(encodings(request([], { quant: "keep", storedTypeOf }))).toEqual({ embed: "bf16", w1: "f16" });
+    expect(encodings(request([], { quant: "keep", storedTypeOf }))).toEqual({ embed: "bf16", gate_up: "f16" });
     expect(encodings(request(["*embed*=keep"], { storedTypeOf }))).toEqual({ ...all("q4_0"), embed: "bf16" });
   });
 
@@ -151,7 +158,7 @@ describe("the choice", () => {
       expect(runPasses(result, passes)).toEqual(result);
       return result.nodes.map(({ op }) => op);
     };
-    expect(opsWith(["*.w1.*=q8_0"])).toContain("swiglu");
+    expect(opsWith(["layers.1.w1.*=q8_0"])).toContain("swiglu");
     expect(opsWith(["*=q8_0"])).toContain("gated-linear");
   });
 });

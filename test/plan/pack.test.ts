@@ -1,162 +1,277 @@
 /**
- * Packing: what lies in the panels is what numeric/quantize says, at the places that kernel/library/panels names. The panels are
- * read back here by that page's words alone.
+ * Packing: what lies in the panels is what numeric/weight-groups and numeric/half say, at the places that kernel/library/panels names,
+ * however few rows are read at a time. The packer here follows that page's words alone, byte after byte.
  */
 
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { PackedConstant, PackedForm } from "../../compiler/plan/constants.ts";
-import { packConstant, type Packed } from "../../compiler/plan/pack.ts";
-import { layoutBytes, type PanelLayout } from "../../compiler/kernel/library/panels.ts";
-import { f16ToF32 } from "../../compiler/numeric/half.ts";
+import { packedBytes, type PackedConstant, type PackedForm } from "../../compiler/plan/constants.ts";
+import { packConstant, type PackLimits, type RowReader } from "../../compiler/plan/pack.ts";
+import {
+  isGrouped,
+  type FloatEncoding,
+  type GroupEncoding,
+  type PanelEncoding,
+  type PanelLayout,
+} from "../../compiler/kernel/library/panels.ts";
+import { f32ToBf16, f32ToF16 } from "../../compiler/numeric/half.ts";
 import { groupFormats, quantizeWeights, type ScaleFormat } from "../../compiler/numeric/weight-groups.ts";
 import { ropeTables } from "../../compiler/numeric/rope.ts";
-import { seededBy } from "../conformance/random.ts";
+import { seededBy, type Random } from "../conformance/random.ts";
 
-interface Shape {
-  readonly streams: number;
-  readonly rows: number;
-  readonly columns: number;
-}
+type Shape = Omit<PanelLayout, "encoding">;
 
 /** Rows that are not 16, columns that are not 4, 8, 32 or 64, and some that are. */
 const shapes: readonly Shape[] = [
-  { streams: 1, rows: 1, columns: 1 },
-  { streams: 1, rows: 16, columns: 64 },
-  { streams: 1, rows: 33, columns: 131 },
-  { streams: 2, rows: 16, columns: 32 },
-  { streams: 2, rows: 17, columns: 65 },
-  { streams: 3, rows: 5, columns: 96 },
-  { streams: 3, rows: 31, columns: 7 },
+  { matrices: 1, streams: 1, rows: 1, columns: 1 },
+  { matrices: 1, streams: 1, rows: 16, columns: 64 },
+  { matrices: 3, streams: 1, rows: 33, columns: 131 },
+  { matrices: 1, streams: 2, rows: 16, columns: 32 },
+  { matrices: 2, streams: 2, rows: 17, columns: 65 },
+  { matrices: 1, streams: 3, rows: 5, columns: 96 },
+  { matrices: 4, streams: 3, rows: 31, columns: 7 },
 ];
 
-/** The checkpoint's matrix: the streams' rows stacked, row by row. */
-type Weights = (row: number, column: number) => number;
+const encodings: readonly PanelEncoding[] = [
+  { weights: "f32" },
+  { weights: "f16" },
+  { weights: "bf16" },
+  { weights: "q4_0", scales: "f16" },
+  { weights: "q8_0", scales: "f16" },
+];
 
-function ordinary(seed: string, factor = 1): Weights {
-  return (row, column) => Math.fround((seededBy(`${seed} ${row} ${column}`).unit() - 0.5) * factor);
+/** Bytes that are written one after the other, little-endian. */
+class Bytes {
+  readonly #bytes: number[] = [];
+
+  u8(value: number): void {
+    this.#bytes.push(value);
+  }
+
+  u16(value: number): void {
+    this.#bytes.push(value & 255, value >> 8);
+  }
+
+  f32(value: number): void {
+    this.#bytes.push(...new Uint8Array(Float32Array.of(value).buffer));
+  }
+
+  all(): Uint8Array {
+    return Uint8Array.from(this.#bytes);
+  }
 }
 
-function stacked({ streams, rows, columns }: Shape, weights: Weights): Float32Array {
-  return Float32Array.from({ length: streams * rows * columns }, (_, i) => weights(Math.floor(i / columns), i % columns));
+/** Calls `each` with the 16 rows of every panel in the order of panels; null is a row of padding. */
+function forPanels({ matrices, streams, rows }: Shape, each: (rows: readonly (number | null)[]) => void): void {
+  for (let matrix = 0; matrix < matrices; matrix++)
+    for (let first = 0; first < rows; first += 16)
+      for (let stream = 0; stream < streams; stream++)
+        each(Array.from({ length: 16 }, (_, lane) => (first + lane < rows ? (matrix * streams + stream) * rows + first + lane : null)));
 }
 
-async function pack(form: PackedForm, values: Float32Array, shape: readonly number[]): Promise<Packed> {
-  const columns = shape.at(-1) ?? 1;
+function plainFloats(shape: Shape, { weights }: FloatEncoding, values: Float32Array): Uint8Array {
+  const bytes = new Bytes();
+  forPanels(shape, (rows) => {
+    for (let column = 0; column < shape.columns; column++) {
+      for (const row of rows) {
+        const value = row === null ? 0 : (values[row * shape.columns + column] ?? NaN);
+        if (weights === "f32") bytes.f32(value);
+        else bytes.u16(weights === "f16" ? f32ToF16(value) : f32ToBf16(value));
+      }
+    }
+  });
+  return bytes.all();
+}
+
+function plainGroups(shape: Shape, { weights }: GroupEncoding, values: Float32Array): Uint8Array {
+  const format = groupFormats[weights];
+  const rowCount = shape.matrices * shape.streams * shape.rows;
+  const { columns, u, scales, format: stored, exponent } = quantizeWeights(format, values, rowCount, shape.columns);
+  const numberAt = (row: number | null, column: number): number => (row === null ? format.offset : (u[row * columns + column] ?? NaN));
+  const bytes = new Bytes();
+  bytes.f32(2 ** -exponent);
+  for (let i = 4; i < 64; i++) bytes.u8(0);
+  forPanels(shape, (rows) => {
+    for (let block = 0; block < columns; block += 64) {
+      for (const group of [block, block + 32]) {
+        for (const row of rows) {
+          const scale = row === null ? 2 ** -14 : (scales[(row * columns + group) / 32] ?? NaN);
+          if (stored === "f16") bytes.u16(f32ToF16(scale));
+          else bytes.f32(scale);
+        }
+      }
+      for (const group of [block, block + 32]) {
+        const step = format.bits === 4 ? 8 : 4;
+        for (let column = group; column < group + 32; column += step) {
+          for (const row of rows) {
+            for (let c = column; c < column + 4; c++) bytes.u8(numberAt(row, c) + (format.bits === 4 ? 16 * numberAt(row, c + 4) : 0));
+          }
+        }
+      }
+    }
+  });
+  return bytes.all();
+}
+
+/** The checkpoint's matrix: [matrices, streams, rows, columns]. */
+type Weights = (row: number, column: number, random: Random) => number;
+
+const between = (random: Random): number => random.unit() - 0.5;
+const weightsOf = {
+  ordinary: (_row, _column, random) => between(random),
+  "of subnormal scales": (_row, _column, random) => between(random) * 2 ** -12,
+  "of scales above a half's range": (_row, _column, random) => between(random) * 2 ** 22,
+  "of scales too far apart": (row, _column, random) => between(random) * (row % 2 === 0 ? 2 ** -30 : 2 ** 10),
+  // Equal extremes of both signs, and halves of steps.
+  "of few values": (_row, _column, random) => random.below(17) / 8 - 1,
+  "of groups that count as zero": (_row, column, random) => between(random) * (column < 32 ? 2 ** -121 : 1),
+  "of zeros": () => 0,
+} as const satisfies Readonly<Record<string, Weights>>;
+
+function valuesOf({ matrices, streams, rows, columns }: Shape, weights: Weights, seed: string): Float32Array {
+  const random = seededBy(seed);
+  return Float32Array.from({ length: matrices * streams * rows * columns }, (_, i) =>
+    weights(Math.floor(i / columns), i % columns, random),
+  );
+}
+
+interface Whole {
+  readonly form: PackedForm;
+  readonly bytes: Uint8Array;
+}
+
+async function packWith(read: RowReader, form: PackedForm, shape: readonly number[], limits?: PackLimits): Promise<Whole> {
   const constant: PackedConstant = { name: "w", form, shape, encoding: "q4_0", sources: [] };
-  return await packConstant(constant, (start, count) => Promise.resolve(values.slice(start * columns, (start + count) * columns)));
+  const packed = await packConstant(constant, read, limits);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of packed.pieces) pieces.push(piece);
+  const bytes = new Uint8Array(Buffer.concat(pieces));
+  expect(bytes.length).toBe(packedBytes(packed.form));
+  return { form: packed.form, bytes };
 }
 
-function layoutOf({ streams, rows, columns }: Shape, weights: "f32" | "q4_0"): PanelLayout {
-  return { encoding: weights === "f32" ? { weights } : { weights, scales: "f16" }, streams, rows, columns };
+async function pack(form: PackedForm, values: Float32Array, shape: readonly number[], limits?: PackLimits): Promise<Whole> {
+  const columns = shape.at(-1) ?? 1;
+  return await packWith((start, count) => Promise.resolve(values.slice(start * columns, (start + count) * columns)), form, shape, limits);
 }
 
-interface Unpacked {
-  readonly u: readonly number[];
-  readonly scales: readonly number[];
+/** Packs panels and compares them with the plain packer's; returns what the header and the format say. */
+async function expectPlain(
+  { encoding, ...shape }: PanelLayout,
+  values: Float32Array,
+  limits?: PackLimits,
+): Promise<{ readonly unscale: number; readonly format: ScaleFormat | null }> {
+  const { matrices, streams, rows, columns } = shape;
+  const { form, bytes } = await pack(
+    { kind: "panels", layout: { encoding, ...shape } },
+    values,
+    [matrices * streams * rows, columns],
+    limits,
+  );
+  const plain = isGrouped(encoding) ? plainGroups(shape, encoding, values) : plainFloats(shape, encoding, values);
+  expect(bytes.length).toBe(plain.length);
+  const wrong = bytes.findIndex((byte, i) => byte !== plain[i]);
+  expect(wrong, `byte ${wrong} is ${bytes[wrong]} and should be ${plain[wrong]}`).toBe(-1);
+  const packed = form.kind === "panels" && isGrouped(form.layout.encoding) ? form.layout.encoding.scales : null;
+  return { unscale: new DataView(bytes.buffer).getFloat32(0, true), format: packed };
 }
 
-/** Row `lane` of panel `panel`: a 64-byte header; blocks of 64 columns: two groups' scales of 16 rows, then two groups of 256 bytes. */
-function unpackRow(bytes: Uint8Array, format: ScaleFormat, blocks: number, panel: number, lane: number): Unpacked {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const scaleBytes = format === "f16" ? 2 : 4;
-  const blockBytes = 2 * 16 * scaleBytes + 2 * 256;
-  const u: number[] = [];
-  const scales: number[] = [];
-  for (let group = 0; group < 2 * blocks; group++) {
-    const block = 64 + (panel * blocks + (group >> 1)) * blockBytes;
-    const scaleAt = block + ((group & 1) * 16 + lane) * scaleBytes;
-    scales.push(format === "f16" ? f16ToF32(view.getUint16(scaleAt, true)) : view.getFloat32(scaleAt, true));
-    const nibbles = block + 2 * 16 * scaleBytes + (group & 1) * 256;
-    for (let column = 0; column < 32; column++) {
-      const byte = view.getUint8(nibbles + 64 * (column >> 3) + 4 * lane + (column & 3));
-      u.push(column & 4 ? byte >> 4 : byte & 15);
-    }
-  }
-  return { u, scales };
-}
+const byName = encodings.map((encoding) => ({ weights: encoding.weights, encoding }));
 
-function formatOf({ form }: Packed): ScaleFormat {
-  if (form.kind === "panels" && form.layout.encoding.weights === "q4_0") return form.layout.encoding.scales;
-  throw new Error("no q4_0 panels");
-}
-
-/** Compares every row of every stream, the padding's too, with numeric/quantize; returns what the header and the format say. */
-async function expectQuantized(shape: Shape, weights: Weights): Promise<{ readonly unscale: number; readonly format: ScaleFormat }> {
-  const { streams, rows, columns } = shape;
-  const values = stacked(shape, weights);
-  const expected = quantizeWeights(groupFormats.q4_0, values, streams * rows, columns);
-  const packed = await pack({ kind: "panels", layout: layoutOf(shape, "q4_0") }, values, [streams * rows, columns]);
-  const format = formatOf(packed);
-  expect(format).toBe(expected.format);
-  expect(packed.bytes.length).toBe(packed.form.kind === "panels" ? layoutBytes(packed.form.layout) : 0);
-  const unscale = new DataView(packed.bytes.buffer, packed.bytes.byteOffset).getFloat32(0, true);
-  expect(unscale).toBe(2 ** -expected.exponent);
-  const groups = expected.columns / 32;
-  for (let stream = 0; stream < streams; stream++) {
-    for (let row = 0; row < Math.ceil(rows / 16) * 16; row++) {
-      const found = unpackRow(packed.bytes, format, expected.columns / 64, (row >> 4) * streams + stream, row & 15);
-      const source = stream * rows + row;
-      const isPadding = row >= rows;
-      const u = isPadding
-        ? new Array<number>(expected.columns).fill(8)
-        : [...expected.u.subarray(source * expected.columns, (source + 1) * expected.columns)];
-      expect(found.u, `stream ${stream} row ${row}`).toEqual(u);
-      if (!isPadding) expect(found.scales).toEqual([...expected.scales.subarray(source * groups, (source + 1) * groups)]);
-      else for (const scale of found.scales) expect(Math.abs(scale)).toBeGreaterThanOrEqual(2 ** -14);
-    }
-  }
-  return { unscale, format };
-}
-
-describe("q4_0 panels hold what quantizeQ4 gives", () => {
-  test.each(shapes)("$streams streams of $rows x $columns", async (shape) => {
-    expect(await expectQuantized(shape, ordinary("w"))).toEqual({ unscale: 1, format: "f16" });
+describe.each(byName)("$weights panels", ({ encoding }) => {
+  test.each(shapes)("$matrices matrices, $streams streams of $rows x $columns", async (shape) => {
+    await expectPlain({ ...shape, encoding }, valuesOf(shape, weightsOf.ordinary, "w"));
   });
 
-  const shape: Shape = { streams: 2, rows: 19, columns: 70 };
-
-  test("subnormal scales move the exponent into the header", async () => {
-    const { unscale, format } = await expectQuantized(shape, ordinary("small", 2 ** -12));
-    expect(format).toBe("f16");
-    expect(unscale).toBeLessThan(1);
-  });
-
-  test("scales above a half's range move it the other way", async () => {
-    const { unscale, format } = await expectQuantized(shape, ordinary("large", 2 ** 22));
-    expect(format).toBe("f16");
-    expect(unscale).toBeGreaterThan(1);
-  });
-
-  test("scales too far apart are f32", async () => {
-    const { unscale, format } = await expectQuantized(shape, (row, column) =>
-      ordinary("wide", row % 2 === 0 ? 2 ** -30 : 2 ** 10)(row, column),
-    );
-    expect({ unscale, format }).toEqual({ unscale: 1, format: "f32" });
-  });
-
-  test("groups of zeros, and a matrix of nothing else", async () => {
-    await expectQuantized(shape, (row, column) => (column < 32 ? 0 : ordinary("half")(row, column)));
-    expect(await expectQuantized(shape, () => 0)).toEqual({ unscale: 1, format: "f16" });
-  });
-
-  test("more rows than are read at a time", async () => {
-    await expectQuantized({ streams: 2, rows: 150, columns: 8192 }, (row, column) =>
-      Math.fround(((row * 31 + column * 17) % 97) / 97 - 0.4),
+  test("any shape, any weights, read in runs of any size, once or twice", async () => {
+    const any = fc.record({
+      matrices: fc.integer({ min: 1, max: 3 }),
+      streams: fc.integer({ min: 1, max: 3 }),
+      rows: fc.integer({ min: 1, max: 50 }),
+      columns: fc.integer({ min: 1, max: 140 }),
+      kind: fc.constantFrom(...Object.values(weightsOf)),
+      run: fc.integer({ min: 1, max: 6000 }),
+      kept: fc.constantFrom(0, Infinity),
+    });
+    await fc.assert(
+      fc.asyncProperty(any, async ({ kind, run, kept, ...shape }) => {
+        await expectPlain({ ...shape, encoding }, valuesOf(shape, kind, "any"), { run, kept });
+      }),
+      { numRuns: 60 },
     );
   });
 });
 
-test.each(shapes)("f32 panels: $streams streams of $rows x $columns are columns of 16 rows", async (shape) => {
-  const { streams, rows, columns } = shape;
-  const values = stacked(shape, ordinary("f"));
-  const { bytes } = await pack({ kind: "panels", layout: layoutOf(shape, "f32") }, values, [streams * rows, columns]);
-  const found = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-  expect(found.length).toBe(Math.ceil(rows / 16) * streams * columns * 16);
-  found.forEach((value, i) => {
-    const [lane, column, panel] = [i % 16, Math.floor(i / 16) % columns, Math.floor(i / 16 / columns)];
-    const row = Math.floor(panel / streams) * 16 + lane;
-    const source = ((panel % streams) * rows + row) * columns + column;
-    if (value !== (row < rows ? values[source] : 0)) throw new Error(`panel ${panel}, column ${column}, lane ${lane} holds ${value}`);
+describe("scales", () => {
+  const shape: Shape = { matrices: 2, streams: 2, rows: 19, columns: 70 };
+  const layout: PanelLayout = { ...shape, encoding: { weights: "q4_0", scales: "f16" } };
+  const pairs = async (kind: keyof typeof weightsOf) => await expectPlain(layout, valuesOf(shape, weightsOf[kind], kind));
+
+  test("in a half's range they are stored as they are", async () => {
+    for (const kind of ["ordinary", "of zeros", "of groups that count as zero"] as const)
+      expect(await pairs(kind), kind).toEqual({ unscale: 1, format: "f16" });
+  });
+
+  test("subnormal ones move the exponent into the header", async () => {
+    const { unscale, format } = await pairs("of subnormal scales");
+    expect(format).toBe("f16");
+    expect(unscale).toBeLessThan(1);
+  });
+
+  test("those above a half's range move it the other way", async () => {
+    const { unscale, format } = await pairs("of scales above a half's range");
+    expect(format).toBe("f16");
+    expect(unscale).toBeGreaterThan(1);
+  });
+
+  test("those too far apart are f32", async () => {
+    expect(await pairs("of scales too far apart")).toEqual({ unscale: 1, format: "f32" });
+  });
+
+  test.each([19, 32])("one far scale in the last of %d rows of the last matrix is seen before the first panel is packed", async (rows) => {
+    const values = valuesOf({ ...shape, rows }, weightsOf.ordinary, "last");
+    values.fill(2 ** 30, values.length - 6);
+    expect(await expectPlain({ ...layout, rows }, values, { run: 1, kept: 0 })).toEqual({ unscale: 1, format: "f32" });
+  });
+});
+
+describe("reading", () => {
+  const shape: Shape = { matrices: 2, streams: 2, rows: 40, columns: 32 };
+  const form = (encoding: PanelEncoding): PackedForm => ({ kind: "panels", layout: { ...shape, encoding } });
+  const q8 = form({ weights: "q8_0", scales: "f16" });
+  const run = 2 * 2 * 16 * 32;
+
+  /** A reader of ones that lists the ranges it is asked for, and fails at the one of this index. */
+  function listing(failing = Infinity): { readonly ranges: [number, number][]; readonly read: RowReader } {
+    const ranges: [number, number][] = [];
+    const read: RowReader = (start, count) => {
+      ranges.push([start, count]);
+      return ranges.length > failing ? Promise.reject(new Error("unreadable")) : Promise.resolve(new Float32Array(count * 32).fill(1));
+    };
+    return { ranges, read };
+  }
+
+  // Two panels of each stream, then the third, of eight rows.
+  const once = [0, 80].flatMap((matrix) => [
+    [matrix, 32],
+    [matrix + 40, 32],
+    [matrix + 32, 8],
+    [matrix + 72, 8],
+  ]);
+
+  test.each([
+    { name: "floats are read once", packed: form({ weights: "f32" }), kept: 0, expected: once },
+    { name: "groups are read twice", packed: q8, kept: 0, expected: [...once, ...once] },
+    { name: "small groups are read once", packed: q8, kept: 2 * 2 * 40 * 32, expected: once },
+    { name: "groups a row larger are not", packed: q8, kept: 2 * 2 * 40 * 32 - 1, expected: [...once, ...once] },
+  ])("$name, a run at a time", async ({ packed, kept, expected }) => {
+    const { ranges, read } = listing();
+    await packWith(read, packed, [160, 32], { run, kept });
+    expect(ranges).toEqual(expected);
+  });
+
+  test.each([0, 3, 7, 8, 15])("what the reader throws at read %d is passed on", async (failing) => {
+    await expect(packWith(listing(failing).read, q8, [160, 32], { run, kept: 0 })).rejects.toThrow("unreadable");
   });
 });
 

@@ -43,6 +43,14 @@ describe("the variant that runs", () => {
     expect(message).toContain(fact);
   });
 
+  test("a module with 64-bit addresses is refused by engines without", async () => {
+    const wide = [variant("simd128", ["simd128", "memory64"])];
+    expect(selectVariant(wide, new Set(["simd128", "memory64"]), {}).name).toBe("simd128");
+    const { code, message } = await refusal(() => selectVariant(wide, new Set(["simd128"]), {}));
+    expect(code).toBe("run/variant");
+    expect(message).toContain("lacks memory64");
+  });
+
   test("an artefact without a threaded module says so", async () => {
     const { message } = await refusal(() => selectVariant(variants.slice(0, 2), new Set(["simd128"]), { threads: 4 }));
     expect(message).toContain("no variant runs several threads");

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LfmcError } from "../../runtime/errors.ts";
+import type { Manifest } from "../../runtime/manifest.ts";
 import { parseManifest } from "../../runtime/manifest-parse.ts";
 import { fakeManifest, refusal, sealed } from "./support.ts";
 
@@ -39,6 +40,30 @@ const library = sealed({
 
 test("a library's manifest comes through as it is", () => {
   expect(parseManifest(JSON.parse(JSON.stringify(library)))).toEqual(library);
+});
+
+/** Of a module with 64-bit addresses: `pages` of memory, most of them behind the regions. */
+function wide(pages: number, features: readonly (readonly string[])[] = [["simd128", "memory64"]]): Manifest {
+  const [variant] = whole.variants;
+  if (!variant) throw new Error("no variant");
+  const variants = features.map((each, i) => ({ ...variant, name: `v${i}`, module: `v${i}.wasm`, features: each }));
+  return sealed({ ...whole, memory: { ...whole.memory, pages, bytes: pages * 65536 }, variants });
+}
+
+describe("a memory of more than 4 GiB", () => {
+  test.each([3, 65536, 65537, 262144])("comes through with memory64: %i pages", (pages) => {
+    expect(parseManifest(wide(pages)).memory.pages).toBe(pages);
+  });
+
+  test.each<readonly [string, Manifest, string]>([
+    ["without memory64", wide(65537, [["simd128"]]), "memory.pages is above 65536, the most that a 32-bit memory has"],
+    ["where one variant lacks memory64", wide(65537, [["memory64"], ["simd128"]]), "memory.pages is above 65536"],
+    ["above 16 GiB", wide(262145), "memory.pages is above 262144, the most that a 64-bit memory has"],
+  ])("is refused %s", async (_, manifest, fact) => {
+    const { code, message } = await refusal(() => parseManifest(manifest));
+    expect(code).toBe("artefact/invalid");
+    expect(message).toContain(fact);
+  });
 });
 
 test("a manifest comes through as it is, unknown keys left out", () => {

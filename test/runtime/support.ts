@@ -58,7 +58,7 @@ export function fakeManifest(shape: FakeShape = {}): Manifest {
     lfmc: "0.0.0",
     name: "fake",
     target: "wasm-simd",
-    model: { type: "lfm2", vocabSize, hiddenSize: 4, layers: 1, parameters: 16, hash },
+    model: { type: "lfm2", vocabSize, hiddenSize: 4, layers: 1, parameters: 16, experts: null, hash },
     limits,
     memory: {
       bytes: pages * 65536,

@@ -32,6 +32,11 @@ export function exponential(b: KernelBuilder, x: Value): Value {
   return b.mul(b.mul(y, powerOfTwo(b, half)), powerOfTwo(b, b.sub(exponent, half)));
 }
 
+/** 1 / (1 + e^-x). */
+export function sigmoid(b: KernelBuilder, x: Value): Value {
+  return b.div(b.literal(x.type, 1), b.add(exponential(b, b.mul(x, -1)), 1));
+}
+
 /** x / (1 + e^-x). */
 export function silu(b: KernelBuilder, x: Value): Value {
   return b.div(x, b.add(exponential(b, b.mul(x, -1)), 1));

@@ -26,12 +26,20 @@ export function forChunks(b: KernelBuilder, width: number, body: (chunk: Chunk) 
   if (whole < width) body({ start: whole, count: width - whole });
 }
 
+/** Copies `words` numbers of four bytes, whatever they are. */
+export function copyWords(b: KernelBuilder, from: Value, to: Value, words: number): void {
+  forChunks(b, words, ({ start, count }) => {
+    const at = f32Offset(b, start);
+    b.store(b.load(i32x16, from, at, 0, count), to, at, 0, count);
+  });
+}
+
 /** The byte offset of an element of f32 rows. */
 export function f32Offset(b: KernelBuilder, element: Index): Index {
   return typeof element === "number" ? element * f32Bytes : b.mul(element, f32Bytes);
 }
 
-/** The last step of fold16: sixteen lanes to one number, lane j taking lane j+8, then +4, +2, +1. */
+/** The last step of fold16, and the sum of integers: sixteen lanes to one number, lane j taking lane j+8, then +4, +2, +1. */
 export function foldLanes(b: KernelBuilder, lanes: Value): Value {
   let folded = lanes;
   for (const half of [8, 4, 2, 1]) folded = b.add(lowLanes(b, folded, 0, half), lowLanes(b, folded, half, half));

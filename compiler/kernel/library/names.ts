@@ -1,6 +1,6 @@
 /** Numbers in kernels' names, which match [a-z0-9_]. */
 
-/** A positive number by its shortest decimal form, unambiguously: 0.125 is `1_25em1`, 1e5 is `1ep5`. */
+/** A number by its shortest decimal form, unambiguously: 0.125 is `1_25em1`, 1e5 is `1ep5`, -2 is `m2ep0`. */
 export function numberName(x: number): string {
-  return x.toExponential().replace(".", "_").replace("-", "m").replace("+", "p");
+  return x.toExponential().replace(".", "_").replaceAll("-", "m").replace("+", "p");
 }

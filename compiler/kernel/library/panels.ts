@@ -42,9 +42,13 @@ export function columnBytes({ weights }: FloatEncoding): number {
   return panelRows * (weights === "f32" ? 4 : 2);
 }
 
-/** A packed matrix: `streams` matrices of `rows` rows and `columns` columns each. */
+/**
+ * A packed constant: `matrices` matrices (experts; one otherwise) one after the other, each of `streams` streams of `rows` rows and
+ * `columns` columns.
+ */
 export interface PanelLayout {
   readonly encoding: PanelEncoding;
+  readonly matrices: number;
   readonly streams: number;
   readonly rows: number;
   readonly columns: number;
@@ -65,7 +69,7 @@ export function paddedColumns({ encoding, columns }: PanelLayout): number {
   return isGrouped(encoding) ? roundUp(columns, blockSize) : columns;
 }
 
-/** Panels of one stream; the last may be partly padding. */
+/** Panels of one stream of one matrix; the last may be partly padding. */
 export function panelCount({ rows }: PanelLayout): number {
   return Math.ceil(rows / panelRows);
 }
@@ -82,9 +86,9 @@ export function panelsStart({ encoding }: PanelLayout): number {
   return isGrouped(encoding) ? headerBytes : 0;
 }
 
-/** Bytes of the whole packed matrix. */
+/** Bytes of the whole packed constant. */
 export function layoutBytes(layout: PanelLayout): number {
-  return panelsStart(layout) + panelCount(layout) * layout.streams * panelBytes(layout);
+  return panelsStart(layout) + layout.matrices * panelCount(layout) * layout.streams * panelBytes(layout);
 }
 
 /** Offsets of one group's scales and values inside its panel's block. */

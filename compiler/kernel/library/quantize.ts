@@ -20,19 +20,31 @@ export interface QuantizedRow {
 /** Reads 16 elements of the row being quantised, the first `count` of them; the others must be +0. */
 export type ReadChunk = (start: Index, count: number) => Value;
 
-/** Rows of `width` f32, `stride` elements apart, to rows of 8-bit groups. */
-export function quantize({ width, stride }: { readonly width: number; readonly stride: number }): Kernel {
-  return recordKernel(`quantize_${width}_s${stride}`, `8-bit groups of rows of ${width}`, (b) => {
-    const x = b.pointer("x", "read", `x [rows, ${width}] f32, rows ${stride} apart`);
+export interface QuantizeSpec {
+  readonly width: number;
+  /** Elements from one input row to the next. */
+  readonly stride: number;
+  /** Input rows for each row of the call: 1, or the experts that a row went to. */
+  readonly runs: number;
+}
+
+/** Rows of `width` f32 to rows of 8-bit groups: `runs` of them a row of the call. */
+export function quantize({ width, stride, runs }: QuantizeSpec): Kernel {
+  const name = `quantize_${runs > 1 ? `${runs}x` : ""}${width}_s${stride}`;
+  return recordKernel(name, `8-bit groups of ${runs > 1 ? `${runs} ` : ""}rows of ${width}`, (b) => {
+    const x = b.pointer("x", "read", `x [rows${runs > 1 ? ` * ${runs}` : ""}, ${width}] f32, rows ${stride} apart`);
     const out = activationParameters(b, width, "write");
     const rows = rowCount(b);
     b.for("row", 0, rows, 1, (row) => {
-      const input = b.advance(x, row, stride * f32Bytes);
-      quantizeRow(b, width, quantizedRow(b, out, width, row), (start, count) =>
-        typeof start === "number"
-          ? b.load(f32x16, input, 0, start * f32Bytes, count)
-          : b.load(f32x16, input, b.mul(start, f32Bytes), 0, count),
-      );
+      b.for("run", 0, runs, 1, (run) => {
+        const index = b.add(b.mul(row, runs), run);
+        const input = b.advance(x, index, stride * f32Bytes);
+        quantizeRow(b, width, quantizedRow(b, out, width, index), (start, count) =>
+          typeof start === "number"
+            ? b.load(f32x16, input, 0, start * f32Bytes, count)
+            : b.load(f32x16, input, b.mul(start, f32Bytes), 0, count),
+        );
+      });
     });
   });
 }

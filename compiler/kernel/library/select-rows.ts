@@ -1,7 +1,7 @@
 /** Copies the rows that want logits to the front of another buffer, in order: the last norm and the head see only those. */
 import { recordKernel } from "../builder.ts";
 import { i32, type Kernel } from "../ir.ts";
-import { f32Bytes, f32Offset, f32x16, forChunks } from "./lanes.ts";
+import { copyWords, f32Bytes } from "./lanes.ts";
 import { rowCount, rowFields, rowList } from "./rows.ts";
 
 /** Rows of `width` f32 to the front of the output; strides are in elements. */
@@ -16,10 +16,7 @@ export function selectRows({ width, inputStride, outputStride }: { width: number
       b.if(rowFields(b, rows, row).wantsLogits, () => {
         const from = b.advance(x, row, inputStride * f32Bytes);
         const to = b.advance(out, b.read(next), outputStride * f32Bytes);
-        forChunks(b, width, ({ start, count: lanes }) => {
-          const at = f32Offset(b, start);
-          b.store(b.load(f32x16, from, at, 0, lanes), to, at, 0, lanes);
-        });
+        copyWords(b, from, to, width);
         b.assign(next, b.add(b.read(next), 1));
       });
     });

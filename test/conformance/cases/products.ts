@@ -19,13 +19,14 @@ const floatTiles = [4, 2, 1];
 const padded = (rows: number): number => roundUp(rows, panelRows);
 
 /** What multiplies: an encoding with an atom and 8-bit activations, or without and with f32 ones, and a number of rows a tile. */
-interface Multiplier {
+export interface Multiplier {
   readonly encoding: PanelEncoding;
   readonly atom: DotAtom | null;
   readonly rowsPerTile: number;
 }
 
-function multipliers(atoms: readonly DotAtom[]): readonly Multiplier[] {
+/** Every encoding with every atom and tile. */
+export function multipliers(atoms: readonly DotAtom[]): readonly Multiplier[] {
   return [
     ...[...floatEncodings, ...grouped].flatMap((encoding) => floatTiles.map((rowsPerTile) => ({ encoding, atom: null, rowsPerTile }))),
     ...atoms.flatMap((atom) => grouped.flatMap((encoding) => atom.rowsPerTile.map((rowsPerTile) => ({ encoding, atom, rowsPerTile })))),
@@ -44,7 +45,7 @@ interface Shape {
 }
 
 function layoutOf({ encoding }: Multiplier, { n, k, streams = 1 }: Shape): PanelLayout {
-  return { encoding, streams, rows: n, columns: k };
+  return { encoding, matrices: 1, streams, rows: n, columns: k };
 }
 
 /** A gemm case; `extra` are the epilogue's arguments for `rows` rows. */
@@ -53,7 +54,7 @@ function product(multiplier: Multiplier, shape: Shape, rows: number, epilogue: G
   const { rowsPerTile, atom } = multiplier;
   // Rows of f32 lie apart; 8-bit rows have a stride of their own.
   const inputStride = shape.k + 3;
-  const kernel = gemm({ layout, inputStride: atom ? null : inputStride, rowsPerTile, atom, epilogue });
+  const kernel = gemm({ layout, inputStride: atom ? null : inputStride, rowsPerTile, atom, byExpert: false, epilogue });
   const x: Arguments = atom
     ? quantized(rows, shape.k, `${kernel.name} ${rows}`)
     : { x: activationsOf(rows % 2 === 0 ? "awkward" : "ordinary", rows * inputStride) };

@@ -33,17 +33,17 @@ function eachWidth(make: (width: number, call: Call) => Omit<Case, "label">): re
 }
 
 /** Room for the three parts of quantised rows. */
-function quantizedOutput(rows: number, width: number): Arguments {
+export function quantizedOutput(rows: number, width: number): Arguments {
   const columns = roundUp(width, blockSize);
   return { xq: unwritten((rows * columns) / 4), xd: unwritten((rows * columns) / groupSize), xs: unwritten((rows * columns) / groupSize) };
 }
 
 export function quantizeCases(): readonly Case[] {
   return eachWidth((width, { rows, flavour }) => {
-    const stride = width + 5;
+    const [stride, runs] = [width + 5, width > 100 ? 1 : (width % 3) + 1];
     return {
-      kernel: quantize({ width, stride }),
-      args: { x: activationsOf(flavour, rows * stride), ...quantizedOutput(rows, width), rows },
+      kernel: quantize({ width, stride, runs }),
+      args: { x: activationsOf(flavour, rows * runs * stride), ...quantizedOutput(rows * runs, width), rows },
     };
   });
 }
@@ -144,7 +144,7 @@ export function embeddingCases(): readonly Case[] {
   const shapes = [1, 16, 33].flatMap((rows) => [4, 20, 64, 72, 100].map((columns) => ({ rows, columns })));
   return encodings.flatMap((encoding) =>
     shapes.flatMap(({ rows: tokens, columns }) => {
-      const layout = { encoding, streams: 1, rows: tokens, columns };
+      const layout = { encoding, matrices: 1, streams: 1, rows: tokens, columns };
       // Runs of eight columns may write past the row's end, into its padding.
       const stride = roundUp(columns, 16);
       const kernel = embedding({ layout, stride });
