@@ -42,7 +42,7 @@ export interface CompileOptions extends NumericOptions {
   readonly name?: string;
   /** Seed: compile the shape with generated weights. */
   readonly randomWeights?: number;
-  /** Largest weights file, in bytes; by default 1 GiB where a target's weights may be several files. */
+  /** Largest weights file, in bytes; by default 256 MiB where a target's weights may be several files. */
   readonly shardSize?: number;
   /** Stages to write into the artefact as text. */
   readonly emit?: readonly EmitStage[];

@@ -24,7 +24,7 @@ export function compileCommand(): Command {
     .option("--max-memory <bytes>", "fail if the memory plan is larger, e.g. 128MB", byteCount)
     .option("--name <name>", "name of the package (default: the folder's)")
     .option("--random-weights <seed>", "compile the shape alone, with generated weights", wholeNumber())
-    .option("--shard-size <bytes>", "largest weights file, e.g. 25MB (default: 1 GiB)", byteCount)
+    .option("--shard-size <bytes>", "largest weights file, e.g. 25MB (default: 256 MiB)", byteCount)
     .option("--emit <stages>", `write stages as text into the artefact: ${emitStages.join(", ")}`, wordList<EmitStage>(emitStages))
     .option("--dry-run", "plan only; prints the memory plan to the byte")
     .option("--json", "print the result as JSON");

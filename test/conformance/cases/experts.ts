@@ -6,6 +6,7 @@ import { storeEpilogue, swigluEpilogue } from "../../../compiler/kernel/library/
 import { groupListBytes, groupRows, groupScratchBytes } from "../../../compiler/kernel/library/expert-groups.ts";
 import { gatherRows } from "../../../compiler/kernel/library/gather-rows.ts";
 import { gemm, tileBytes } from "../../../compiler/kernel/library/gemm.ts";
+import { isGrouped } from "../../../compiler/kernel/library/panels.ts";
 import { gateLayout, router, routerScratchBytes } from "../../../compiler/kernel/library/router.ts";
 import { roundUp } from "../../../compiler/numeric/quantize.ts";
 import type { Case } from "../case.ts";
@@ -30,38 +31,41 @@ const choices: readonly Choice[] = [
   { expertCount: 40, topK: 19 },
 ];
 
+function evenly(low: number, high: number): Fill {
+  return (region, random) => {
+    for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, low + (high - low) * random.unit(), true);
+  };
+}
+
 /** Few different numbers, so that scores are often equal. */
 const ties: Fill = (region, random) => {
   for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, random.pick([0, 0.25, -0.25]), true);
 };
 
-/** Sigmoids far below the epsilon. */
-const cold: Fill = (region, random) => {
-  for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, -3 * random.unit(), true);
-};
+/** Gates that decide: sigmoids in the middle, equal ones, and ones as small as the epsilon. */
+const gates = [
+  { x: ordinary, weights: evenly(-0.3, 0.3), width: 64 },
+  { x: ties, weights: ties, width: 20 },
+  { x: evenly(0, 1), weights: evenly(-1.4, 0), width: 33 },
+] as const;
 
 export function routerCases(): readonly Case[] {
   return choices.flatMap(({ expertCount, topK }, i) =>
-    [ordinary, ties, cold].flatMap((fill, j): readonly Case[] => {
-      const [width, inputStride, outputStride] = [[1, 20, 64][j] ?? 1, 70, topK + 3];
+    gates.flatMap(({ x, weights, width }, j): readonly Case[] => {
+      const [inputStride, outputStride] = [70, topK + 3];
       const bias = (i + j) % 2 === 0;
       const kernel = router({
-        expertCount,
-        topK,
-        width,
-        bias,
+        ...{ expertCount, topK, width, bias, inputStride, outputStride },
         epsilon: j === 1 ? null : 1e-6,
-        scale: [1, 2.5, 0.5][j] ?? 1,
-        inputStride,
-        outputStride,
+        scale: [2.5, 1, 0.5][j] ?? 1,
       });
       return [0, 1, 5].map((rows) => ({
         kernel,
         label: `${rows} rows, gate ${j}`,
         args: {
-          x: floats(rows * inputStride, fill),
-          weights: { ...matrix(gateLayout(expertCount, width)), fill },
-          ...(bias ? { bias: floats(roundUp(expertCount, 16), ties) } : {}),
+          x: floats(rows * inputStride, x),
+          weights: { ...matrix(gateLayout(expertCount, width)), fill: weights },
+          ...(bias ? { bias: floats(roundUp(expertCount, 16), evenly(-0.3, 0.3)) } : {}),
           scratch: unwritten(routerScratchBytes(expertCount) / 4),
           experts: unwritten(rows * outputStride),
           out: unwritten(rows * outputStride),
@@ -163,9 +167,12 @@ function groupList(sizes: readonly (readonly [expert: number, rows: number])[]):
   return [sizes.length, 0, 0, 0, ...entries.flat()];
 }
 
-/** The matrix product by expert, on both epilogues: experts of one row, of a tile, of more; none at all. */
+/** The matrix product by expert, on both epilogues: experts of one row, of a tile, of more; none at all. Encodings are gemm's business. */
 export function expertProductCases(atoms: readonly DotAtom[]): readonly Case[] {
-  return multipliers(atoms).flatMap((multiplier, i) => {
+  const some = multipliers(atoms).filter(({ encoding, atom, rowsPerTile }) =>
+    atom ? isGrouped(encoding) && encoding.weights === "q4_0" && encoding.scales === "f16" : rowsPerTile === 4,
+  );
+  return some.flatMap((multiplier, i) => {
     const tile = multiplier.rowsPerTile;
     const calls = [
       [[2, 1]],
@@ -176,7 +183,7 @@ export function expertProductCases(atoms: readonly DotAtom[]): readonly Case[] {
       ],
       [],
     ] as const;
-    return calls.map((sizes, call) => expertProduct(multiplier, sizes, i + call));
+    return calls.map((sizes) => expertProduct(multiplier, sizes, i));
   });
 }
 

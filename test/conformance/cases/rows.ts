@@ -40,7 +40,7 @@ export function quantizedOutput(rows: number, width: number): Arguments {
 
 export function quantizeCases(): readonly Case[] {
   return eachWidth((width, { rows, flavour }) => {
-    const [stride, runs] = [width + 5, width > 100 ? 1 : (width % 3) + 1];
+    const [stride, runs] = [width + 5, width > 17 ? 1 : (width % 3) + 1];
     return {
       kernel: quantize({ width, stride, runs }),
       args: { x: activationsOf(flavour, rows * runs * stride), ...quantizedOutput(rows * runs, width), rows },
