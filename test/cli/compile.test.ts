@@ -41,14 +41,22 @@ test("--json tells what was written, and stdout holds nothing else", async () =>
   for (const part of ["memory", "variants", "weights"]) expect(result[part]).toEqual(manifest[part]);
 });
 
-test("--dry-run gives the plan of the real thing and writes nothing", async () => {
+test.each([
+  ["dense-tiny", "wasm-simd"],
+  ["moe-tiny", "wasm-simd"],
+  ["moe-bias", "c"],
+] as const)("--dry-run gives the plan of the real thing and writes nothing: %s, %s", async (name, target) => {
   const parent = join(folder, "dry");
-  const dry = await json(["compile", tiny, "--dry-run", "-o", join(parent, "artefact")]);
+  const args = ["compile", join(caseFolder(name), "config.json"), "--target", target, "--context", "300", "--name", "planned"];
+  const dry = await json([...args, "--dry-run", "-o", join(parent, "artefact")]);
   await expect(readdir(parent)).rejects.toThrow("ENOENT");
   expect(dry.output).toBeNull();
-  const real = await json(["compile", tiny, "-o", join(folder, "real")]);
-  const { rows, weights, state, scratch, logits } = record(real.memory);
-  expect(dry.memory).toMatchObject({ rows, weights, state, scratch, logits });
+  const real = await json([...args, "--random-weights", "1", "-o", join(folder, `real-${name}`)]);
+  const { rows, weights, state, scratch, logits, bytes, threadBytes } = record(real.memory);
+  expect(dry.memory).toMatchObject({ rows, weights, state, scratch, logits, bytes, threadBytes });
+});
+
+test("--dry-run of a published shape needs no weights", async () => {
   expect(await output(["compile", join(shapesFolder, "LFM2-350M"), "--dry-run"])).toMatch(/^weights +\d+ +\d+$/m);
 });
 
