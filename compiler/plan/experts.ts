@@ -63,25 +63,24 @@ export const mixExperts: Rule = (node, context) => {
   const topK = context.widthOf(experts);
   const routeStride = context.strideOf(experts);
   const copies = context.limits.prefillChunk * topK;
+  const inputStride = context.strideOf(x);
   const [stride, innerStride] = [roundUp(width, panelRows), roundUp(inner, panelRows)];
-  const activations = (columns: number): Buffer =>
-    isQuantized ? quantizedBuffer(copies, columns) : floatBuffer(copies, roundUp(columns, panelRows));
 
   const groups = temporary(node, "groups", { bytes: groupListBytes(expertCount), parts: { data: 0 } });
   const places = temporary(node, "places", floatBuffer(context.limits.prefillChunk, routeStride));
-  const gathered = temporary(node, "gathered", activations(width));
+  const gathered = temporary(node, "gathered", isQuantized ? quantizedBuffer(copies, width) : floatBuffer(copies, inputStride));
   const hidden = temporary(node, "hidden", floatBuffer(copies, innerStride));
   const hiddenGroups = temporary(node, "hidden.q8", quantizedBuffer(copies, inner));
   const outputs = temporary(node, "outputs", floatBuffer(copies, stride));
   /** An expert's product, of rows that lie sorted in a temporary. */
-  const expertProduct = (matrix: string, rows: Part, inputStride: number, epilogue: GemmSpec["epilogue"], out: Operand): KernelCall => {
+  const expertProduct = (matrix: string, rows: Part, rowStride: number, epilogue: GemmSpec["epilogue"], out: Operand): KernelCall => {
     const inputs = isQuantized ? quantizedParts(rows) : { x: rows("data") };
-    const spec = { inputStride: isQuantized ? null : inputStride, byExpert: true, epilogue };
+    const spec = { inputStride: isQuantized ? null : rowStride, byExpert: true, epilogue };
     return productCall(node, context, matrix, spec, { ...inputs, groups: groups("data"), out });
   };
 
   const sort = groupRows({ expertCount, topK, stride: routeStride });
-  const gather = gatherRows({ width, stride: isQuantized ? null : stride, topK, placeStride: routeStride });
+  const gather = gatherRows({ width, stride: isQuantized ? null : inputStride, topK, placeStride: routeStride });
   const source = isQuantized ? quantized(x) : { x: value(x) };
   const target = isQuantized ? prefixed("out_", quantizedParts(gathered)) : { out: gathered("data") };
   const residual = node.attributes.residual === true ? input(node, 5) : null;
@@ -103,7 +102,7 @@ export const mixExperts: Rule = (node, context) => {
       { scratchBytes: groupScratchBytes(expertCount), axis: null },
     ),
     call(node, context, gather, { ...source, ...target, places: places("data") }),
-    expertProduct(gateUp, gathered, stride, swigluEpilogue({ stride: innerStride }), hidden("data")),
+    expertProduct(gateUp, gathered, inputStride, swigluEpilogue({ stride: innerStride }), hidden("data")),
     ...(isQuantized
       ? [
           call(node, context, quantize({ width: inner, stride: innerStride, runs: topK }), {
