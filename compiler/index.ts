@@ -29,8 +29,8 @@ export type { CompileOptions, EmitStage } from "./options.ts";
 export type { Manifest } from "../runtime/manifest.ts";
 
 export interface CompileResult {
-  /** Bytes of the artefact's one memory, in whole pages; weights that lie apart are not in it. */
-  readonly memoryBytes: number;
+  /** The artefact's memory, as its manifest has it; of a dry run too. */
+  readonly memory: Manifest["memory"];
   /** The plan of each variant; of a dry run too. */
   readonly programs: readonly VariantProgram[];
   readonly warnings: readonly string[];
@@ -43,18 +43,17 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
   checkOptions(options);
   const target = await loadTarget(options.target);
   checkShards(options, target);
-  // A dry run needs shapes alone, and generated weights, never read, have them.
-  const seed = options.randomWeights ?? (options.dryRun ? 0 : undefined);
-  const model = await importModel(options.model, seed === undefined ? {} : { randomWeights: seed });
+  const { randomWeights, dryRun: needsShapesAlone } = options;
+  const model = await importModel(options.model, { randomWeights, needsShapesAlone });
   try {
     const draft = draftPrograms(model, target, options);
     const warnings = [...model.warnings, ...draft.warnings];
     const { output, dryRun } = options;
-    if (dryRun || output === undefined) return { programs: draft.programs, memoryBytes: draft.memoryBytes, warnings, artefact: null };
+    if (dryRun || output === undefined) return { programs: draft.programs, memory: draft.memory, warnings, artefact: null };
     checkName(artefactName(model, options), target);
     await checkTokenizer(model);
     const { programs, manifest } = await writeAside(output, (folder) => writeArtefact(folder, model, draft, target, options));
-    return { programs, memoryBytes: manifest.memory.bytes, warnings, artefact: { folder: output, manifest } };
+    return { programs, memory: manifest.memory, warnings, artefact: { folder: output, manifest } };
   } finally {
     await model.store.close();
   }
@@ -93,13 +92,16 @@ async function writeArtefact(
     const weights = await packWeights(constants, model.store, file, options.onProgress);
     const region = await file.finish();
     const programs = planPrograms({ graph, limits, target, weights, weightBytes: region.bytes });
-    const memoryBytes = memoryOf(programs, target, options.maxMemory);
+    const memory = memoryOf(programs, target, options.maxMemory);
     verifyKernels(programs);
     const text = options.emit?.includes("wat") ?? false;
     const name = artefactName(model, options);
-    const code = programs.map(({ variant, program }) => ({ variant, code: target.emit(program, variant, { memoryBytes, text, name }) }));
+    const code = programs.map(({ variant, program }) => ({
+      variant,
+      code: target.emit(program, variant, { memoryBytes: memory.bytes, text, name }),
+    }));
     const files = await copyModelFiles(model.files, folder);
-    const unsealed = buildManifest({ model, name, draft, programs, memoryBytes, target, weights, region, files, code });
+    const unsealed = buildManifest({ model, name, draft, programs, memory, target, weights, region, files, code });
     for (const { code: emitted } of code) await writeFile(join(folder, emitted.path), emitted.binary);
     const packaged = target.files({ manifest: unsealed, license: files.license, weightsHash: region.sha256 });
     const manifest = withSources(unsealed, packaged);

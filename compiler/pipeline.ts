@@ -9,7 +9,8 @@ import { chooseEncodings, parseTensorType, runPasses, standardPasses } from "./p
 import { packedBytes, packedConstants, type PackedConstant } from "./plan/constants.ts";
 import { packConstant, type Packed } from "./plan/pack.ts";
 import { plan, type WeightPlace } from "./plan/plan.ts";
-import type { Limits, Program } from "./plan/program.ts";
+import type { Limits, MemoryPlan, Program } from "./plan/program.ts";
+import type { MemoryMap } from "../runtime/manifest.ts";
 import { limitsOf, numericsOf, type CompileOptions, type NumericOptions } from "./options.ts";
 import { roundUp } from "./numeric/quantize.ts";
 import type { Target, TargetVariant } from "../targets/target.ts";
@@ -20,8 +21,7 @@ export interface Draft extends PreparedGraph {
   readonly constants: readonly PackedConstant[];
   /** Sizes assume that all scales fit f16, as they do but for wild checkpoints. */
   readonly programs: readonly VariantProgram[];
-  /** Bytes of the one memory of all variants, in whole pages; weights that lie apart are not in it. */
-  readonly memoryBytes: number;
+  readonly memory: MemoryMap;
 }
 
 /** The program of one variant of a target; variants differ in their kernels' tiles and in scratch memory, nowhere else. */
@@ -38,9 +38,9 @@ export function draftPrograms(model: ImportedModel, target: Target, options: Com
   const { weights, weightBytes } = expectedPlaces(constants);
   const trailerBytes = target.weights.trailer ? weightTrailerBytes : 0;
   const programs = planPrograms({ graph, limits, target, weights, weightBytes: weightBytes + trailerBytes });
-  const memoryBytes = memoryOf(programs, target, options.maxMemory);
+  const memory = memoryOf(programs, target, options.maxMemory);
   verifyKernels(programs);
-  return { ...prepared, limits, constants, programs, memoryBytes };
+  return { ...prepared, limits, constants, programs, memory };
 }
 
 /** A plan vouches for its kernels; after the memory check, because addresses beyond the target's reach make no legal kernel. */
@@ -127,15 +127,21 @@ async function* counted(pieces: Packed["pieces"], report: (bytes: number) => voi
 }
 
 /**
- * Bytes of the artefact's one memory, in whole pages: what its largest variant takes. Throws plan/memory where that, with weights that lie apart and
- * one thread's scratch, is more than asked for, or than the target can address, and says what takes the room.
+ * The artefact's one memory, in whole pages, and each thread's scratch: what the largest of its variants takes. Throws plan/memory where that, with
+ * weights that lie apart and one thread's scratch, is more than asked for, or than the target can address, and says what takes the room.
  */
-export function memoryOf(programs: readonly VariantProgram[], target: Target, maxMemory: number | undefined): number {
-  const bySize = programs.toSorted((a, b) => b.program.memory.bytes - a.program.memory.bytes);
-  const { memory, limits } = required(bySize[0], "variant").program;
-  const memoryBytes = roundUp(memory.bytes, target.memory.page);
-  const bytes = memoryBytes + memory.threadBytes + (target.weights.place === "apart" ? memory.weights.bytes : 0);
-  const parts = `weights ${memory.weights.bytes}, sessions ${memory.state.bytes}, scratch ${memory.scratch.bytes}, logits ${memory.logits.bytes}`;
+export function memoryOf(programs: readonly VariantProgram[], target: Target, maxMemory: number | undefined): MemoryMap {
+  const { memory, limits } = required(programs[0], "variant").program;
+  const largest = (figure: (plan: MemoryPlan) => number): number => Math.max(...programs.map(({ program }) => figure(program.memory)));
+  const { page } = target.memory;
+  const memoryBytes = roundUp(
+    largest((plan) => plan.bytes),
+    page,
+  );
+  const threadBytes = largest((plan) => plan.threadBytes);
+  const scratch = { offset: memory.scratch.offset, bytes: largest((plan) => plan.scratch.bytes) };
+  const bytes = memoryBytes + threadBytes + (target.weights.place === "apart" ? memory.weights.bytes : 0);
+  const parts = `weights ${memory.weights.bytes}, sessions ${memory.state.bytes}, scratch ${scratch.bytes}, logits ${memory.logits.bytes}`;
   const hint = `lower --context (now ${limits.context}), --sessions (${limits.sessions}) or --prefill-chunk (${limits.prefillChunk}), or quantise further`;
   if (maxMemory !== undefined && bytes > maxMemory) {
     throw new LfmcError("plan/memory", `the plan takes ${bytes} bytes (${parts}), more than ${maxMemory}`, {
@@ -147,5 +153,7 @@ export function memoryOf(programs: readonly VariantProgram[], target: Target, ma
     const fact = `the plan takes ${bytes} bytes (${parts}); the target's largest memory holds ${target.memory.largest}`;
     throw new LfmcError("plan/memory", fact, { subject: target.name, hint });
   }
-  return memoryBytes;
+  const { weights, state, rows, logits } = memory;
+  const pages = target.name === "wasm-simd" ? memoryBytes / page : 0;
+  return { bytes: memoryBytes, pages, threadBytes, weights, state, rows, logits, scratch };
 }

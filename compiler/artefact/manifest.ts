@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import type { EmittedCode, PackageFile, Target, TargetVariant } from "../../targets/target.ts";
-import { manifestFormat, manifestVersion, type Manifest, type PackedTensor } from "../../runtime/manifest.ts";
+import { manifestFormat, manifestVersion, type Manifest, type MemoryMap, type PackedTensor } from "../../runtime/manifest.ts";
 import { manifestChecksum } from "../../runtime/manifest-parse.ts";
 import type { ImportedModel, ModelFiles } from "../import/model.ts";
 import type { Node } from "../graph/types.ts";
@@ -34,8 +34,7 @@ export interface ManifestInput {
   readonly name: string;
   readonly draft: Draft;
   readonly programs: readonly VariantProgram[];
-  /** Of the memory that all variants share. */
-  readonly memoryBytes: number;
+  readonly memory: MemoryMap;
   readonly target: Target;
   readonly weights: ReadonlyMap<string, WeightPlace>;
   readonly region: { readonly parts: readonly WrittenPart[]; readonly bytes: number; readonly sha256: string };
@@ -44,13 +43,11 @@ export interface ManifestInput {
 }
 
 export function buildManifest(input: ManifestInput): Manifest {
-  const { model, name, draft, programs, memoryBytes, target, weights, region, files, code } = input;
+  const { model, name, draft, programs, memory, target, weights, region, files, code } = input;
   const { constants, numerics } = draft;
   const { program } = required(programs[0], "variant");
-  const { memory, limits } = program;
+  const { limits } = program;
   const { config } = model;
-  const { rows, logits, state } = memory;
-  const scratch = { offset: memory.scratch.offset, bytes: Math.max(...programs.map((each) => each.program.memory.scratch.bytes)) };
   const manifest = {
     format: manifestFormat,
     version: manifestVersion,
@@ -70,16 +67,7 @@ export function buildManifest(input: ManifestInput): Manifest {
       hash: modelHash(region.sha256, program, numerics.kv),
     },
     limits,
-    memory: {
-      bytes: memoryBytes,
-      pages: target.name === "wasm-simd" ? memoryBytes / target.memory.page : 0,
-      threadBytes: Math.max(...programs.map((each) => each.program.memory.threadBytes)),
-      weights: memory.weights,
-      state,
-      rows,
-      logits,
-      scratch,
-    },
+    memory,
     variants: code.map(({ variant, code: { path, binary, features } }) => ({
       name: variant.name,
       module: path,

@@ -1,8 +1,8 @@
 /**
  * Writes an artefact aside and moves it into place when it is whole: a compile that fails leaves nothing, and never half of a folder.
  */
-import { rmSync } from "node:fs";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { renameSync, rmSync } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { constants } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { LfmcError } from "../errors.ts";
@@ -20,14 +20,19 @@ export async function writeAside<Result>(output: string, write: (folder: string)
   await mkdir(aside);
   // An interrupted compile must not leave its half of an artefact either.
   const interrupted = (signal: NodeJS.Signals): void => {
-    rmSync(aside, { recursive: true, force: true });
-    process.exit(128 + constants.signals[signal]);
+    try {
+      // Files that are being written meanwhile may turn up in a folder that was just emptied.
+      rmSync(aside, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
+    } finally {
+      process.exit(128 + constants.signals[signal]);
+    }
   };
   for (const signal of interrupts) process.once(signal, interrupted);
   try {
     const result = await write(aside);
-    await rm(target, { recursive: true, force: true });
-    await rename(aside, target);
+    // In one turn: an interruption between them would cost both folders.
+    rmSync(target, { recursive: true, force: true });
+    renameSync(aside, target);
     return result;
   } catch (error) {
     await rm(aside, { recursive: true, force: true });

@@ -3,6 +3,7 @@
  * takes. From the manifest alone, by the names of the checkpoint's tensors. Of a layer's experts only those that a token goes through count.
  */
 import type { Manifest, PackedTensor } from "../../runtime/manifest.ts";
+import { groupSize } from "../numeric/quantize.ts";
 
 export interface TokenCost {
   /** Weights that one decoded token reads, in bytes as packed: all but a table that only rows are gathered from, and other tokens' experts. */
@@ -17,6 +18,8 @@ export interface TokenCost {
   readonly headMacs: number;
 }
 
+/** Bytes of one cached number; 8-bit ones share an f32 scale among 32. */
+const cachedBytes = { f32: 4, f16: 2, q8_0: 1 + 4 / groupSize } as const;
 const tapsName = ".conv.conv";
 const embeddingName = "model.embed_tokens";
 const headName = "lm_head";
@@ -38,7 +41,7 @@ export function tokenCost({ model, tensors, quantization }: CostFacts): TokenCos
   const partOf = ({ shape }: PackedTensor): number => (shape.length === 3 ? perToken / count : 1);
   return {
     weightBytes: sum(read, (tensor) => tensor.bytes * partOf(tensor)),
-    cacheBytesPerPosition: cachedElements(matrices) * (quantization.kv === "f16" ? 2 : 4),
+    cacheBytesPerPosition: cachedElements(matrices) * cachedBytes[quantization.kv],
     ringBytes: sum(taps, ({ shape: [channels = 0, width = 1] }) => channels * (width - 1) * 4),
     layerMacs: sum(matrices, (tensor) => elements(tensor) * partOf(tensor)),
     headMacs: head ? elements(head) : 0,

@@ -44,32 +44,31 @@ export function compileCommand(): Command {
 }
 
 /** What `--json` prints. */
-function summary({ programs, memoryBytes, artefact, warnings }: CompileResult): unknown {
+function summary({ programs, memory, artefact, warnings }: CompileResult): unknown {
   const { program } = required(programs[0], "variant");
-  const { placements, ...memory } = program.memory;
   return {
     name: artefact?.manifest.name ?? program.name,
     output: artefact?.folder ?? null,
-    memory: artefact?.manifest.memory ?? { ...memory, bytes: memoryBytes },
-    session: sessionBytes(program.memory.state),
+    memory,
+    session: sessionBytes(memory.state),
     limits: program.limits,
-    values: placements.length,
+    values: program.memory.placements.length,
     variants: artefact?.manifest.variants ?? [],
     weights: artefact?.manifest.weights ?? [],
     warnings,
   };
 }
 
-function describe({ programs, memoryBytes, artefact }: CompileResult): string {
+function describe({ programs, memory, artefact }: CompileResult): string {
   const { program } = required(programs[0], "variant");
-  const memory = printMemory({ ...program.memory, bytes: memoryBytes });
-  if (!artefact) return `plan of ${program.name} for ${program.limits.context} positions; nothing was written\n\n${memory}`;
+  const map = printMemory(memory);
+  if (!artefact) return `plan of ${program.name} for ${program.limits.context} positions; nothing was written\n\n${map}`;
   const { manifest, folder } = artefact;
   const modules = manifest.variants.map(({ module, bytes }) => `${module}: ${bytes} bytes`);
   return [
     `${folder}: ${manifest.name}, ${manifest.model.parameters} parameters as ${manifest.quantization.weights}`,
     ...modules,
     "",
-    memory,
+    map,
   ].join("\n");
 }

@@ -99,7 +99,7 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
   };
   // What has no kernels yet has a graph all the same.
   if (flags.graph && !flags.kernels && !flags.plan && !flags.wat && !flags.json) return printGraph(preparedGraph(model, options).graph);
-  const { graph, programs, memoryBytes } = draftPrograms(model, target, options);
+  const { graph, programs, memory } = draftPrograms(model, target, options);
   const { variant, program } = required(programs[0], "variant");
   if (flags.json)
     return JSON.stringify({ config: model.config, memory: program.memory, limits: program.limits, steps: program.steps.length }, null, 2);
@@ -107,7 +107,7 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
     ...(flags.graph ? [printGraph(graph)] : []),
     ...(flags.kernels ? program.kernels.map((kernel) => printKernel(kernel)) : []),
     ...(flags.plan ? [printPlan(program)] : []),
-    ...(flags.wat ? [target.emit(program, variant, { memoryBytes, text: true, name: model.name }).text] : []),
+    ...(flags.wat ? [target.emit(program, variant, { memoryBytes: memory.bytes, text: true, name: model.name }).text] : []),
   ];
-  return texts.length > 0 ? texts.join("\n") : printMemory({ ...program.memory, bytes: memoryBytes });
+  return texts.length > 0 ? texts.join("\n") : printMemory(memory);
 }

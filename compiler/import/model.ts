@@ -17,7 +17,9 @@ import type { WeightStore } from "./weight-store.ts";
 
 export interface ImportOptions {
   /** Seed of generated weights; those in the folder, if any, are then not looked at. */
-  readonly randomWeights?: number;
+  readonly randomWeights?: number | undefined;
+  /** Where no weight will be read: the shapes of the weights in the folder, or of generated ones where it has none. */
+  readonly needsShapesAlone?: boolean | undefined;
 }
 
 /** Paths of files that the artefact takes along; null where the folder has none. */
@@ -105,14 +107,14 @@ async function openStore(
   folder: string,
   configPath: string,
   config: ModelConfig,
-  options: ImportOptions,
+  { randomWeights: seed, needsShapesAlone = false }: ImportOptions,
   name: string,
 ): Promise<OpenedWeights> {
-  if (options.randomWeights !== undefined) {
-    const store = randomWeights(expectedTensors(config, "separate"), options.randomWeights);
-    return { store, graph: buildGraph(config, "separate", name), unused: [] };
+  const store = seed === undefined ? await openCheckpoint(folder) : null;
+  if (!store && (seed !== undefined || needsShapesAlone)) {
+    const generated = randomWeights(expectedTensors(config, "separate"), seed ?? 0);
+    return { store: generated, graph: buildGraph(config, "separate", name), unused: [] };
   }
-  const store = await openCheckpoint(folder);
   if (!store) {
     const hint = "put model.safetensors beside it, or pass --random-weights SEED to compile the shape alone";
     throw new LfmcError("weights/missing", "has no weights beside it", { subject: configPath, hint });

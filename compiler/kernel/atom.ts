@@ -42,7 +42,7 @@ export interface DotAtom {
   };
   /** Numbers of rows (of activations) that a tile may have, multiples of m, largest useful first. */
   readonly rowsPerTile: readonly number[];
-  /** Multiplies the rows that fill no tile one by one; null where m is 1. */
+  /** Multiplies the rows that fill no multiple of m; null where m is 1. */
   readonly rest: DotAtom | null;
   /** The 8-bit activations of `m` rows for one step: `k` bytes at each place. */
   loadActivations(b: KernelBuilder, places: readonly Place[]): Registers;

@@ -1,7 +1,7 @@
 /**
- * Packs constants into the form that kernels read (kernel/library/panels), a few panels at a time: the packer's own memory is a few MB,
- * whatever the size of the constant. Matrices in groups are read twice, for all their scales are stored alike: once to see the range of
- * the scales, once to pack.
+ * Packs constants into the form that kernels read (kernel/library/panels), a few panels at a time: the packer's own memory is bounded,
+ * whatever the size of the constant. Matrices in groups are gone through twice, for all their scales are stored alike: once to see the
+ * range of the scales, once to pack. Of up to 16 M weights the first pass keeps what it read; larger ones are read again.
  */
 import { internal } from "../errors.ts";
 import {

@@ -3,7 +3,7 @@ import type { MemoryPlan, Program, Region } from "./program.ts";
 import { sessionBytes } from "./state.ts";
 
 /** The memory map alone: one line a region, in bytes, and beneath the sessions' state what one session's is made of. */
-export function printMemory(memory: MemoryPlan): string {
+export function printMemory(memory: Omit<MemoryPlan, "placements">): string {
   const line = (name: string, { offset, bytes }: Region, note = ""): string =>
     `${name.padEnd(8)} ${pad(offset)} ${pad(bytes)}${note && `  ${note}`}`;
   const session = sessionBytes(memory.state);

@@ -56,9 +56,11 @@ const floatTiles = [4, 2, 1];
 
 function cheapestTile(context: SelectContext, spec: Omit<GemmSpec, "atom" | "rowsPerTile">): GemmSpec {
   const candidates = (spec.inputStride === null ? context.target.atoms : [null]).flatMap((atom) => {
-    return (atom?.rowsPerTile ?? floatTiles)
-      .filter((rowsPerTile) => rowsPerTile <= context.limits.prefillChunk)
-      .map((rowsPerTile): GemmSpec => ({ ...spec, atom, rowsPerTile }));
+    const tiles = atom?.rowsPerTile ?? floatTiles;
+    const filled = tiles.filter((rowsPerTile) => rowsPerTile <= context.limits.prefillChunk);
+    // Where no call fills a tile, all rows go the way of those that are left.
+    const possible = filled.length > 0 ? filled : tiles.slice(-1);
+    return possible.map((rowsPerTile): GemmSpec => ({ ...spec, atom, rowsPerTile }));
   });
   const costs = candidates.map((candidate) => ({ candidate, cost: tileCost(candidate, context.target) }));
   const [best] = costs.toSorted((a, b) => a.cost - b.cost);

@@ -127,7 +127,7 @@ function frame({ architecture, targets, headers }: Isa): { readonly head: readon
   };
 }
 
-/** One thread's part: every step on its share, and a barrier where the next step needs what all threads wrote. */
+/** One thread's part: every step on its share, and a barrier after each, because the next may need what all threads wrote. */
 function writeForward(writer: CWriter, { steps }: Program, isa: Isa): void {
   const args = steps.flatMap((step) => step.arguments);
   const uses = (space: string): boolean => args.some((arg) => arg.kind === "address" && arg.space === space);

@@ -6,7 +6,6 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { compile } from "../../compiler/index.ts";
-import { required } from "../../compiler/errors.ts";
 import { parseConfig } from "../../compiler/import/config.ts";
 import { sessionBytes, type SessionBytes } from "../../compiler/plan/state.ts";
 
@@ -57,8 +56,7 @@ export async function plansOf(shape: string, folder: string): Promise<ShapePlans
 
 /** Of the portable C target, whose memory no shape is too large for; other targets differ in some megabytes of scratch alone. */
 async function planOf(model: string, context: number): Promise<Plan> {
-  const { programs, memoryBytes } = await compile({ model, target: "c", context, quant: "q4_0", kv: "f16", dryRun: true });
-  const { memory } = required(programs[0], "variant").program;
+  const { memory } = await compile({ model, target: "c", context, quant: "q4_0", kv: "f16", dryRun: true });
   const weightBytes = memory.weights.bytes;
-  return { context, weightBytes, session: sessionBytes(memory.state), totalBytes: memoryBytes + memory.threadBytes + weightBytes };
+  return { context, weightBytes, session: sessionBytes(memory.state), totalBytes: memory.bytes + memory.threadBytes + weightBytes };
 }

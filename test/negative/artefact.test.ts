@@ -235,7 +235,7 @@ function replacements(value: unknown): readonly unknown[] {
     ];
   if (value === null) return ["x", 0, { count: 2, perToken: 1 }];
   if (typeof value === "boolean") return [!value, null];
-  return [`${String(value)}x`, "", 0, null];
+  return [`${typeof value === "string" ? value : ""}x`, "", 0, null];
 }
 
 function altered(value: unknown, [key, ...rest]: Path, replacement: unknown): unknown {

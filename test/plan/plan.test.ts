@@ -5,6 +5,7 @@ import { benchShapes } from "../../compiler/bench/shapes.ts";
 import { required } from "../../compiler/errors.ts";
 import type { DotAtom } from "../../compiler/kernel/atom.ts";
 import { draftPrograms } from "../../compiler/pipeline.ts";
+import { loadTarget, targetNames } from "../../compiler/targets.ts";
 import { simd128 } from "../../targets/wasm/atoms.ts";
 import { wasmSimd } from "../../targets/wasm/target.ts";
 
@@ -29,4 +30,10 @@ test("a kernel that breaks the rules is refused", () => {
   };
   expect(planWith(simd128)).toBe(1);
   expect(() => planWith(writesActivations)).toThrow(/xq is only read in: store/);
+});
+
+test.each(targetNames)("a call of one row can be planned for %s, whatever the tiles of its atoms", async (name) => {
+  const target = await loadTarget(name);
+  const { programs } = draftPrograms(model, target, { model: "", target: name, prefillChunk: 1 });
+  expect(programs).toHaveLength(target.variants.length);
 });

@@ -1,8 +1,8 @@
 /**
  * The matrix product: y[row, n] = sum over k of x[row, k] * w[n, k], for every row of a call, or for the rows of each expert with a
- * matrix of its own. This skeleton owns the loops: experts, panels, then tiles of rows, then the rows that are left. The inner product of a tile is one of three: of floats, of groups, or of floats with groups; what happens to the sums is
- * the epilogue's. Outputs are lanes: a row's result does not depend on which other rows share its tile, so any split of the rows
- * gives the same bits.
+ * matrix of its own. This skeleton owns the loops: experts, panels, then tiles of rows, then the rows that are left. The inner product
+ * of a tile is one of three: of floats, of groups, or of floats with groups; what happens to the sums is the epilogue's. Outputs are
+ * lanes: a row's result does not depend on which other rows share its tile, so any split of the rows gives the same bits.
  */
 import { internal } from "../../errors.ts";
 import { recordKernel, type KernelBuilder } from "../builder.ts";
@@ -20,7 +20,7 @@ import { rowCount } from "./rows.ts";
 export interface TileRow {
   /** The 16 sums of a stream. */
   readonly sum: (stream: number) => Value;
-  /** Row of the call, and panel of the output. */
+  /** Row of the operands (of the call, or a place among rows sorted by expert), and panel of the output. */
   readonly row: Value;
   readonly panel: Value;
 }
@@ -89,7 +89,7 @@ function tileRanges(b: KernelBuilder, sizes: readonly number[], first: Value, en
   });
 }
 
-/** 8, 2, 1: an expert has few rows, so that those that fill no tile are many of them. */
+/** Each a quarter of the one before, as 8, 2, 1: an expert has few rows, so that those that fill no tile are many of them. */
 function quarters(size: number): readonly number[] {
   return size <= 1 ? [1] : [size, ...quarters(Math.floor(size / 4))];
 }

@@ -178,8 +178,8 @@ export function expertProductCases(atoms: readonly DotAtom[]): readonly Case[] {
       [[2, 1]],
       [
         [0, tile + 1],
-        [1, 1],
-        [4, 2 * tile],
+        [1, Math.max(1, tile - 1)],
+        [4, 2 * tile + (tile >> 2)],
       ],
       [],
     ] as const;
