@@ -81,7 +81,8 @@ function isByExpert({ parameters }: Kernel): boolean {
 
 /** Experts that a row goes to, from the router whose choice the node reads. */
 function expertsPerRow({ nodes }: Graph, { inputs }: Node): number {
-  return Number(nodes.find(({ op, outputs }) => op === "router" && outputs.some((name) => inputs.includes(name)))?.attributes.topK ?? 1);
+  const router = nodes.find(({ op, outputs }) => op === "router" && outputs.some((name) => inputs.includes(name)));
+  return Number(required(router, "router of the experts").attributes.topK);
 }
 
 /** The loops of attention depend on positions in memory: as many blocks as there are, each full but the last. */

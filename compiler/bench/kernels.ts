@@ -84,17 +84,18 @@ export async function measurePlan(target: Target, planned: Planned, roofs: Roofs
   });
 }
 
-/** Where each space begins in the one memory that kernels are measured on. */
-type SpaceStarts = Readonly<Record<Space | "end", number>>;
+/** Where each space begins in the one memory that bare kernels run on, and where the last ends. */
+export type SpaceStarts = Readonly<Record<Space | "end", number>>;
 
-function spaceStarts(target: Target, { memory }: Program): SpaceStarts {
+/** The spaces of a program, one after the other. */
+export function spaceStarts(target: Target, { memory }: Program): SpaceStarts {
   const thread = roundUp(memory.bytes, spaceAlignment);
   const weights = thread + roundUp(memory.threadBytes, spaceAlignment);
   return { memory: 0, thread, weights, end: weights + (target.weights.place === "apart" ? memory.weights.bytes : 0) };
 }
 
-/** One thread does all of a step's units. */
-function valueOf(argument: StepArgument, { units }: Step, call: CallRows, base: number, starts: SpaceStarts): number {
+/** An argument of a step whose units one thread does all; `base` is the address of the memory. */
+export function valueOf(argument: StepArgument, { units }: Step, call: CallRows, base: number, starts: SpaceStarts): number {
   switch (argument.kind) {
     case "address":
       return base + starts[argument.space] + argument.address;

@@ -97,7 +97,7 @@ async function inspectModel(path: string, flags: Flags): Promise<string> {
     ...(context === undefined ? {} : { context }),
     ...(prefillChunk === undefined ? {} : { prefillChunk }),
   };
-  // What has no kernels yet has a graph all the same.
+  // A graph is there to see even where its plan would be more than the target holds.
   if (flags.graph && !flags.kernels && !flags.plan && !flags.wat && !flags.json) return printGraph(preparedGraph(model, options).graph);
   const { graph, programs, memory } = draftPrograms(model, target, options);
   const { variant, program } = required(programs[0], "variant");

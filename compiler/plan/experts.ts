@@ -13,18 +13,20 @@ import { panelRows } from "../kernel/library/panels.ts";
 import { quantize } from "../kernel/library/quantize.ts";
 import { router, routerScratchBytes } from "../kernel/library/router.ts";
 import { roundUp } from "../numeric/quantize.ts";
-import { floatBuffer, quantizedBuffer, type Buffer, type BufferPart } from "./buffers.ts";
+import { floatBuffer, quantizedBuffer, type Buffer } from "./buffers.ts";
 import {
+  activations,
   call,
   input,
   output,
+  partsOf,
   quantized,
-  quantizedParts,
   scratch,
   value,
   weight,
   type KernelCall,
   type Operand,
+  type Parts,
   type Rule,
 } from "./kernel-call.ts";
 import { productCall } from "./products.ts";
@@ -73,16 +75,14 @@ export const mixExperts: Rule = (node, context) => {
   const hiddenGroups = temporary(node, "hidden.q8", quantizedBuffer(copies, inner));
   const outputs = temporary(node, "outputs", floatBuffer(copies, stride));
   /** An expert's product, of rows that lie sorted in a temporary. */
-  const expertProduct = (matrix: string, rows: Part, rowStride: number, epilogue: GemmSpec["epilogue"], out: Operand): KernelCall => {
-    const inputs = isQuantized ? quantizedParts(rows) : { x: rows("data") };
+  const expertProduct = (matrix: string, rows: Parts, rowStride: number, epilogue: GemmSpec["epilogue"], out: Operand): KernelCall => {
     const spec = { inputStride: isQuantized ? null : rowStride, byExpert: true, epilogue };
-    return productCall(node, context, matrix, spec, { ...inputs, groups: groups("data"), out });
+    return productCall(node, context, matrix, spec, { ...activations(isQuantized, rows), groups: groups("data"), out });
   };
 
   const sort = groupRows({ expertCount, topK, stride: routeStride });
   const gather = gatherRows({ width, stride: isQuantized ? null : inputStride, topK, placeStride: routeStride });
-  const source = isQuantized ? quantized(x) : { x: value(x) };
-  const target = isQuantized ? prefixed("out_", quantizedParts(gathered)) : { out: gathered("data") };
+  const target = isQuantized ? prefixed("out_", quantized(gathered)) : { out: gathered("data") };
   const residual = node.attributes.residual === true ? input(node, 5) : null;
   const combine = combineExperts({
     width,
@@ -101,13 +101,13 @@ export const mixExperts: Rule = (node, context) => {
       // Where a row goes depends on those before it.
       { scratchBytes: groupScratchBytes(expertCount), axis: null },
     ),
-    call(node, context, gather, { ...source, ...target, places: places("data") }),
+    call(node, context, gather, { ...activations(isQuantized, partsOf(x)), ...target, places: places("data") }),
     expertProduct(gateUp, gathered, inputStride, swigluEpilogue({ stride: innerStride }), hidden("data")),
     ...(isQuantized
       ? [
           call(node, context, quantize({ width: inner, stride: innerStride, runs: topK }), {
             x: hidden("data"),
-            ...quantizedParts(hiddenGroups),
+            ...quantized(hiddenGroups),
           }),
         ]
       : []),
@@ -128,10 +128,7 @@ export const mixExperts: Rule = (node, context) => {
   ];
 };
 
-/** The operand of a part of a temporary. */
-type Part = (part: BufferPart) => Operand;
-
-function temporary(node: Node, name: string, buffer: Buffer): Part {
+function temporary(node: Node, name: string, buffer: Buffer): Parts {
   const named = { name: `${output(node)}.${name}`, buffer };
   return (part) => ({ kind: "temporary", temporary: named, part });
 }

@@ -77,14 +77,22 @@ function countOf(context: SelectContext, name: ValueName): RowCount {
   return context.typeOf(name).shape[0] === "logits" ? "logits" : "rows";
 }
 
-/** Pointers to the parts of a quantised value, by the parameter names that kernels share. */
-export function quantizedParts(part: (part: BufferPart) => Operand): Record<"xq" | "xd" | "xs", Operand> {
-  return { xq: part("q"), xd: part("scales"), xs: part("sums") };
+/** The operand of each part of a value, or of a temporary. */
+export type Parts = (part: BufferPart) => Operand;
+
+/** The parts of a value. */
+export function partsOf(name: ValueName): Parts {
+  return (part) => ({ kind: "value", value: name, part });
 }
 
-/** Pointers to a quantised value. */
-export function quantized(name: ValueName): Record<"xq" | "xd" | "xs", Operand> {
-  return quantizedParts((part) => ({ kind: "value", value: name, part }));
+/** Pointers to a quantised value, by the parameter names that kernels share. */
+export function quantized(parts: Parts): Record<"xq" | "xd" | "xs", Operand> {
+  return { xq: parts("q"), xd: parts("scales"), xs: parts("sums") };
+}
+
+/** Pointers to activations in either form. */
+export function activations(isQuantized: boolean, parts: Parts): Readonly<Record<string, Operand>> {
+  return isQuantized ? quantized(parts) : { x: parts("data") };
 }
 
 /** A call whose rows are independent of each other, unless `more` says otherwise. */

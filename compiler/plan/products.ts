@@ -5,10 +5,11 @@ import { countKernel } from "../kernel/count.ts";
 import { gemm, tileBytes, type GemmSpec } from "../kernel/library/gemm.ts";
 import { panelCount, panelRows } from "../kernel/library/panels.ts";
 import {
+  activations,
   call,
   input,
   output,
-  quantized,
+  partsOf,
   scratch,
   value,
   weight,
@@ -27,9 +28,8 @@ export function product(
 ): KernelCall {
   const [x, matrix] = [input(node, 0), input(node, 1)];
   const isQuantized = context.typeOf(x).encoding === "q8";
-  const activations = isQuantized ? quantized(x) : { x: value(x) };
   const spec = { inputStride: isQuantized ? null : context.strideOf(x), byExpert: false, epilogue };
-  return productCall(node, context, matrix, spec, { ...activations, out: value(output(node)), ...args });
+  return productCall(node, context, matrix, spec, { ...activations(isQuantized, partsOf(x)), out: value(output(node)), ...args });
 }
 
 /** A matrix product with the tile that costs least. */

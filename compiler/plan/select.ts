@@ -20,6 +20,7 @@ import {
   call,
   input,
   output,
+  partsOf,
   quantized,
   rows,
   scratch,
@@ -79,7 +80,7 @@ const normalize: Rule = (node, context) => {
   const inputStride = context.strideOf(x);
   const args = { x: value(x), weight: weight(input(node, 1)) };
   if (node.attributes.quantize === true)
-    return [call(node, context, rmsNormQuantize({ width, epsilon, inputStride }), { ...args, ...quantized(out) })];
+    return [call(node, context, rmsNormQuantize({ width, epsilon, inputStride }), { ...args, ...quantized(partsOf(out)) })];
   const spec = { width, runs: context.widthOf(x) / width, epsilon, inputStride, outputStride: context.strideOf(out) };
   return [call(node, context, rmsNorm(spec), { ...args, out: value(out) })];
 };
@@ -139,7 +140,7 @@ const rules: Readonly<Record<string, Rule>> = {
   quantize: (node, context) => {
     const x = input(node, 0);
     const kernel = quantize({ width: context.widthOf(x), stride: context.strideOf(x), runs: 1 });
-    return [call(node, context, kernel, { x: value(x), ...quantized(output(node)) })];
+    return [call(node, context, kernel, { x: value(x), ...quantized(partsOf(output(node))) })];
   },
   linear,
   "gated-linear": gatedLinear,

@@ -67,15 +67,18 @@ export const activations: Fill = (region, random) => {
   }
 };
 
+/** f32 numbers spread evenly over a range. */
+export function evenly(low: number, high: number): Fill {
+  return (region, random) => {
+    for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, between(random, low, high), true);
+  };
+}
+
 /** f32 numbers of ordinary size: weights, taps, biases, what a ring or cache holds. */
-export const ordinary: Fill = (region, random) => {
-  for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, between(random, -2, 2), true);
-};
+export const ordinary = evenly(-2, 2);
 
 /** Small f32 numbers: as scales of cached groups they keep scores apart but near, and their bytes serve as any 8-bit numbers. */
-export const small: Fill = (region, random) => {
-  for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, between(random, -0.005, 0.005), true);
-};
+export const small = evenly(-0.005, 0.005);
 
 /** Halves as a cache holds them: finite, subnormals and zeros of both signs among them. */
 export const halves: Fill = (region, random) => {

@@ -6,11 +6,11 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { instantiateKernels } from "../../compiler/bench/instance.ts";
-import { unitCount, type CallRows } from "../../compiler/bench/kernel-cost.ts";
+import type { CallRows } from "../../compiler/bench/kernel-cost.ts";
+import { spaceStarts, valueOf } from "../../compiler/bench/kernels.ts";
 import { compile } from "../../compiler/index.ts";
 import { rowBytes } from "../../compiler/kernel/library/rows.ts";
 import { roundUp } from "../../compiler/numeric/quantize.ts";
-import type { Step } from "../../compiler/plan/program.ts";
 import { loadTarget } from "../../compiler/targets.ts";
 import { caseFolder, goldenCases, readGolden, type GoldenCase } from "../golden/read.ts";
 import { workFolder } from "./support.ts";
@@ -72,8 +72,8 @@ async function routedBy(
   if (!planned) throw new Error(`no variant ${variantName}`);
   const { program, variant } = planned;
   const { memory } = program;
-  const starts = { memory: 0, thread: roundUp(memory.bytes, 64), weights: roundUp(memory.bytes, 64) + roundUp(memory.threadBytes, 64) };
-  const machine = await instantiateKernels(target, variant, program.kernels, starts.weights + memory.weights.bytes);
+  const starts = spaceStarts(target, program);
+  const machine = await instantiateKernels(target, variant, program.kernels, starts.end);
   const weightSpace = target.weights.place === "apart" ? starts.weights : 0;
   machine.memory.fill(0);
   machine.memory.set(await packedWeights(artefact), weightSpace + memory.weights.offset);
@@ -85,15 +85,9 @@ async function routedBy(
   });
 
   const call: CallRows = { rows: ids.length, logits: 1, position: ids.length - 1 };
-  const argumentsOf = (step: Step): readonly number[] =>
-    step.arguments.map((argument) => {
-      if (argument.kind === "count") return call[argument.of];
-      if (argument.kind === "bound") return argument.of === "from" ? 0 : unitCount(step.units, call);
-      return machine.base + starts[argument.space] + argument.address;
-    });
   const routings: Routing[] = [];
   for (const step of program.steps) {
-    machine.functions.get(step.kernel)?.call(argumentsOf(step));
+    machine.functions.get(step.kernel)?.call(step.arguments.map((argument) => valueOf(argument, step, call, machine.base, starts)));
     const [, layer] = /^layer\.(\d+)\.router\.experts$/.exec(step.label) ?? [];
     if (layer === undefined) continue;
     const topK = Number(/^router_(\d+)of/.exec(step.kernel)?.[1]);

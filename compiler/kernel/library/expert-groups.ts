@@ -11,8 +11,10 @@ import { f32Bytes } from "./lanes.ts";
 import { rowCount } from "./rows.ts";
 
 const entryBytes = 16;
-const firstOffset = 4;
-const endOffset = 8;
+/** From the list's start, of the first entry's fields. */
+const expertOffset = entryBytes;
+const firstOffset = entryBytes + 4;
+const endOffset = entryBytes + 8;
 
 /** Bytes of the groups of `expertCount` experts. */
 export function groupListBytes(expertCount: number): number {
@@ -22,6 +24,11 @@ export function groupListBytes(expertCount: number): number {
 /** Bytes of the scratch memory of `groupRows`. */
 export function groupScratchBytes(expertCount: number): number {
   return expertCount * f32Bytes;
+}
+
+/** A pointer to the groups. */
+function groupList(b: KernelBuilder, access: "read" | "write"): Value {
+  return b.pointer("groups", access, "experts that have rows: how many, then index, first place, place after the last");
 }
 
 /** A pointer to the places [rows, topK] of a call's rows. */
@@ -36,11 +43,11 @@ export function placeOf(b: KernelBuilder, places: Value, row: Value, slot: Value
 
 /** Declares the groups' pointer; emits `body` for each expert that has rows, with its index and the range of its places. */
 export function forExperts(b: KernelBuilder, body: (expert: Value, first: Value, end: Value) => void): void {
-  const groups = b.pointer("groups", "read", "experts that have rows: how many, then index, first place, place after the last");
+  const groups = groupList(b, "read");
   b.for("expert", 0, b.load(i32, groups), 1, (group) => {
     const entry = b.advance(groups, group, entryBytes);
-    const field = (offset: number): Value => b.load(i32, entry, 0, entryBytes + offset);
-    body(field(0), field(firstOffset), field(endOffset));
+    const field = (offset: number): Value => b.load(i32, entry, 0, offset);
+    body(field(expertOffset), field(firstOffset), field(endOffset));
   });
 }
 
@@ -57,7 +64,7 @@ export function groupRows({ expertCount, topK, stride }: GroupRowsSpec): Kernel 
     const experts = b.pointer("experts", "read", `chosen experts [rows, ${topK}] i32, rows ${stride} apart`);
     const cursors = b.pointer("scratch", "read-write", `an i32 for each expert [${expertCount}]`);
     const places = placeList(b, topK, stride, "write");
-    const groups = b.pointer("groups", "write", "experts that have rows: how many, then index, first place, place after the last");
+    const groups = groupList(b, "write");
     const rows = rowCount(b);
     const zero = b.int(0);
     b.for("expert", 0, expertCount, 1, (expert) => {
@@ -75,9 +82,9 @@ export function groupRows({ expertCount, topK, stride }: GroupRowsSpec): Kernel 
         const first = b.read(next);
         const end = b.add(first, size);
         const entry = b.advance(groups, b.read(count), entryBytes);
-        b.store(expert, entry, 0, entryBytes);
-        b.store(first, entry, 0, entryBytes + firstOffset);
-        b.store(end, entry, 0, entryBytes + endOffset);
+        b.store(expert, entry, 0, expertOffset);
+        b.store(first, entry, 0, firstOffset);
+        b.store(end, entry, 0, endOffset);
         b.store(first, cursors, cursor);
         b.assign(next, end);
         b.assign(count, b.add(b.read(count), 1));

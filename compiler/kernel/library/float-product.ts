@@ -4,14 +4,14 @@ import { vector, type Value } from "../ir.ts";
 import { floatActivations } from "./activations.ts";
 import { halfToFloat } from "./functions.ts";
 import { f32Bytes, f32x16 } from "./lanes.ts";
-import { columnBytes, panelBytes, panelCount, panelRows, type FloatEncoding, type PanelLayout } from "./panels.ts";
+import { allPanels, columnBytes, panelBytes, panelRows, type FloatEncoding, type PanelLayout } from "./panels.ts";
 import { accumulate, newSums, type Product } from "./product.ts";
 
 /** Activations lie `stride` elements from row to row. */
 export function floatProduct(b: KernelBuilder, layout: PanelLayout, encoding: FloatEncoding, stride: number): Product {
-  const { columns, streams } = layout;
+  const { columns } = layout;
   const x = floatActivations(b, columns, stride);
-  const weights = b.pointer("weights", "read", `panels [${panelCount(layout) * streams}, ${columns}, 16] ${encoding.weights}`);
+  const weights = b.pointer("weights", "read", `panels [${allPanels(layout)}, ${columns}, 16] ${encoding.weights}`);
   const unroll = columns % 4 === 0 ? 4 : 1;
   return (row, panel, count) => {
     const input = b.advance(x, row, stride * f32Bytes);

@@ -6,11 +6,11 @@ import { vector, type Value, type Variable } from "../ir.ts";
 import { normalHalfToFloat } from "./functions.ts";
 import { f32x16 } from "./lanes.ts";
 import {
+  allPanels,
   blockBytes,
   groupBytes,
   groupOffsets,
   paddedColumns,
-  panelCount,
   panelRows,
   panelsStart,
   type GroupEncoding,
@@ -20,7 +20,7 @@ import {
 /** A pointer to a packed matrix. */
 export function groupedWeights(b: KernelBuilder, layout: PanelLayout): Value {
   const blocks = paddedColumns(layout) / blockSize;
-  return b.pointer("weights", "read", `${layout.encoding.weights} panels [${panelCount(layout) * layout.streams}, ${blocks} blocks]`);
+  return b.pointer("weights", "read", `${layout.encoding.weights} panels [${allPanels(layout)}, ${blocks} blocks]`);
 }
 
 /** A group of one panel: where its scales and its values are. */

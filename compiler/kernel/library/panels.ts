@@ -74,6 +74,11 @@ export function panelCount({ rows }: PanelLayout): number {
   return Math.ceil(rows / panelRows);
 }
 
+/** Panels of the whole constant: matrix by matrix, the streams of each interleaved. */
+export function allPanels(layout: PanelLayout): number {
+  return layout.matrices * panelCount(layout) * layout.streams;
+}
+
 /** Bytes of one panel of one stream, all columns. */
 export function panelBytes(layout: PanelLayout): number {
   const { encoding } = layout;
@@ -88,7 +93,7 @@ export function panelsStart({ encoding }: PanelLayout): number {
 
 /** Bytes of the whole packed constant. */
 export function layoutBytes(layout: PanelLayout): number {
-  return panelsStart(layout) + layout.matrices * panelCount(layout) * layout.streams * panelBytes(layout);
+  return panelsStart(layout) + allPanels(layout) * panelBytes(layout);
 }
 
 /** Offsets of one group's scales and values inside its panel's block. */

@@ -10,7 +10,7 @@ import { isGrouped } from "../../../compiler/kernel/library/panels.ts";
 import { gateLayout, router, routerScratchBytes } from "../../../compiler/kernel/library/router.ts";
 import { roundUp } from "../../../compiler/numeric/quantize.ts";
 import type { Case } from "../case.ts";
-import { activationsOf, flavours, floats, integers, matrix, ordinary, quantized, unwritten } from "../fills.ts";
+import { activationsOf, evenly, flavours, floats, integers, matrix, ordinary, quantized, unwritten } from "../fills.ts";
 import type { Arguments, Fill } from "../image.ts";
 import { seededBy } from "../random.ts";
 import { multipliers, type Multiplier } from "./products.ts";
@@ -30,12 +30,6 @@ const choices: readonly Choice[] = [
   { expertCount: 32, topK: 4 },
   { expertCount: 40, topK: 19 },
 ];
-
-function evenly(low: number, high: number): Fill {
-  return (region, random) => {
-    for (let at = 0; at < region.byteLength; at += 4) region.setFloat32(at, low + (high - low) * random.unit(), true);
-  };
-}
 
 /** Few different numbers, so that scores are often equal. */
 const ties: Fill = (region, random) => {
