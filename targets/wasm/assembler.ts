@@ -34,11 +34,11 @@ export class Assembler {
   readonly #addresses: AddressBits;
 
   constructor({ pages, addresses = pages > mostPages[32] ? 64 : 32 }: MemoryImport) {
-    const { SIMD128, MutableGlobals, SignExt, Memory64, MVP } = binaryen.Features;
+    const { SIMD128, RelaxedSIMD, MutableGlobals, SignExt, Memory64, MVP } = binaryen.Features;
     const isWide = addresses === 64;
     this.#addresses = addresses;
     this.features = isWide ? ["memory64"] : [];
-    this.#module.setFeatures(SIMD128 | MutableGlobals | SignExt | (isWide ? Memory64 : MVP));
+    this.#module.setFeatures(SIMD128 | RelaxedSIMD | MutableGlobals | SignExt | (isWide ? Memory64 : MVP));
     this.#module.setMemory(pages, pages, null, [], false, isWide, memoryName);
     this.#module.addMemoryImport(memoryName, "env", "memory");
   }
@@ -106,6 +106,17 @@ export class Assembler {
     return binaryen[type];
   }
 
+  /**
+   * i32x4.relaxed_dot_i8x16_i7x16_add_s, the only relaxed instruction there is here: sum + four products a lane. Exact where every byte of
+   * `u` is below 128; an engine without the feature refuses the module. binaryen's JavaScript has no name for it.
+   */
+  relaxedDot(sum: Expression, u: Expression, s: Expression): Expression {
+    const ternary: unknown = Reflect.get(binaryen, "_BinaryenSIMDTernary");
+    const operation: unknown = Reflect.get(binaryen, "RelaxedDotI8x16I7x16AddSToVecI32x4");
+    if (!isTernary(ternary)) return internal("binaryen has no relaxed dot");
+    return ternary(Reflect.get(this.#module, "ptr"), operation, s, u, sum);
+  }
+
   /** Adds a function without a result. `locals` follow the parameters. */
   addFunction(name: string, parameters: readonly LocalType[], locals: readonly LocalType[], body: readonly Expression[]): void {
     const typesOf = (types: readonly LocalType[]) => types.map((type) => this.#type(type));
@@ -140,4 +151,10 @@ export class Assembler {
       },
     };
   }
+}
+
+type Ternary = (module: unknown, operation: unknown, a: Expression, b: Expression, c: Expression) => Expression;
+
+function isTernary(value: unknown): value is Ternary {
+  return typeof value === "function";
 }

@@ -1,10 +1,12 @@
 /** The dot atoms of WebAssembly: how its instructions multiply a group of 8-bit activations with grouped weights. */
 import { required } from "../../compiler/errors.ts";
-import type { AtomFormat, DotAtom } from "../../compiler/kernel/atom.ts";
-import { vector } from "../../compiler/kernel/ir.ts";
+import type { AtomFormat, DotAtom, Registers } from "../../compiler/kernel/atom.ts";
+import type { KernelBuilder } from "../../compiler/kernel/builder.ts";
+import { vector, type Value } from "../../compiler/kernel/ir.ts";
 import { panelRows, runLength } from "../../compiler/kernel/library/panels.ts";
 
 const bytes = vector("i8", 16);
+const sums = vector("i32", 4);
 const evenLanes = [0, 2, 4, 6];
 const oddLanes = [1, 3, 5, 7];
 
@@ -50,6 +52,53 @@ export const simd128: DotAtom = {
       ...pairSums,
       load: (b, { pointer, index, offset }) =>
         [0, panelRows * runLength].map((run) => b.widenU(b.load(bytes, pointer, index, offset + run))),
+    },
+  },
+};
+
+/** Bits of a nibble. */
+const nibbleBits = 4;
+const lowNibble = 15;
+
+/** One dot instruction for each register of nibbles, into the same sums. */
+function nibbleSums(b: KernelBuilder, start: Value, weights: Registers, activations: Registers): Value {
+  return weights.reduce((sum, w, i) => b.dotQuadsUS(sum, w, required(activations[i], "activations")), start);
+}
+
+/**
+ * Of relaxed SIMD: `i32x4.relaxed_dot_i8x16_i7x16_add_s`, whose second operand has seven bits. Nibbles fit; a whole byte is 16 * high + low, two
+ * planes of nibbles with sums of their own.
+ */
+export const relaxed: DotAtom = {
+  name: "relaxed",
+  tile: { m: 1, n: 4, k: 8 },
+  rowsPerTile: [4, 2, 1],
+  rest: null,
+  loadActivations: (b, places) =>
+    places.flatMap(({ pointer, index, offset }) =>
+      [0, runLength].map((run) => b.bitcast(b.loadSplat(sums, pointer, index, offset + run), bytes)),
+    ),
+  formats: {
+    q4_0: {
+      isCentred: false,
+      load: (b, { pointer, index, offset }) => {
+        const packed = b.load(bytes, pointer, index, offset);
+        return [b.and(packed, lowNibble), b.shrU(packed, nibbleBits)];
+      },
+      step: (b, [sum = b.literal(sums, 0)], activations, weights) => [nibbleSums(b, sum, weights, activations)],
+      finish: (_, accumulator) => accumulator,
+    },
+    q8_0: {
+      isCentred: false,
+      load: (b, { pointer, index, offset }) => {
+        const runs = [0, panelRows * runLength].map((run) => b.load(bytes, pointer, index, offset + run));
+        return [...runs.map((run) => b.and(run, lowNibble)), ...runs.map((run) => b.shrU(run, nibbleBits))];
+      },
+      step: (b, [low = b.literal(sums, 0), high = b.literal(sums, 0)], activations, weights) => [
+        nibbleSums(b, low, weights.slice(0, 2), activations),
+        nibbleSums(b, high, weights.slice(2), activations),
+      ],
+      finish: (b, [low, high]) => [b.add(required(low, "sums"), b.shl(required(high, "sums"), nibbleBits))],
     },
   },
 };

@@ -141,7 +141,7 @@ function everyPart(type: Type, reader: Reader): readonly Reader[] {
 }
 
 /** No result of an operation on vectors needs more than two parts of its operands for each part of the result. */
-export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction>, Emission>> = {
+export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction> | "dotQuadsUS", Emission>> = {
   const: literal,
   splat: (operands) => {
     const { writer, type } = operands;
@@ -230,6 +230,14 @@ export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction>, 
     return [writer.bind(partType(type), type.element === "f32" ? f32x4.extract_lane(part, lane & 3) : i32x4.extract_lane(part, lane & 3))];
   },
   dotPairs: binary(({ i32x4 }) => ({ i16x8: i32x4.dot_i16x8_s })),
+  // Relaxed SIMD's: the unsigned operand has seven bits, which is the atom's to keep.
+  dotQuadsUS: (operands) => {
+    const { writer } = operands;
+    const [sums, unsigned, signed] = [0, 1, 2].map((i) => writer.parts(arg(operands, i)));
+    return required(sums, "sums").map((sum, i) =>
+      writer.bind("v128", writer.asm.relaxedDot(sum(), required(unsigned?.[i], "part")(), required(signed?.[i], "part")())),
+    );
+  },
 
   load,
   loadSplat: (operands) => {

@@ -1,16 +1,17 @@
 /** The `wasm-simd` target. */
 import type { Target, TargetVariant } from "../target.ts";
 import { mostPages, pageBytes } from "./assembler.ts";
-import { simd128 } from "./atoms.ts";
+import { relaxed, simd128 } from "./atoms.ts";
 import { emitKernels } from "./kernels.ts";
 import { emitModule } from "./module.ts";
 import { packageFiles } from "./package.ts";
 
 const fixedSimd: TargetVariant = { name: "simd128", features: ["simd128"], threads: false, atoms: [simd128], vectorBytes: 16 };
+const relaxedSimd: TargetVariant = { name: "relaxed", features: ["simd128", "relaxed"], threads: false, atoms: [relaxed], vectorBytes: 16 };
 
 export const wasmSimd: Target = {
   name: "wasm-simd",
-  variants: [fixedSimd],
+  variants: [fixedSimd, relaxedSimd],
   takenNames: new Set(),
   memory: { largest: mostPages[64] * pageBytes, page: pageBytes },
   // A host hashes a part in one go, from a copy; none hashes 2 GiB.
