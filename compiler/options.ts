@@ -63,7 +63,7 @@ const defaultRewind = 64;
 const logitBytes = 8 * 2 ** 20;
 /** Smaller shards would only make more files than a folder should hold. */
 const smallestShard = 4096;
-/** The most bytes that every host hashes at once. */
+/** The most bytes that every host reads at once. */
 const largestShard = 2 ** 31 - 1;
 
 /** Numeric options with their defaults: the cache keeps f32 where weights or activations do, else f16. */

@@ -153,7 +153,7 @@ export function memoryOf(programs: readonly VariantProgram[], target: Target, ma
     const fact = `the plan takes ${bytes} bytes (${parts}); the target's largest memory holds ${target.memory.largest}`;
     throw new LfmcError("plan/memory", fact, { subject: target.name, hint });
   }
-  const { weights, state, rows, logits } = memory;
+  const { weights, state, rows, logits, choices } = memory;
   const pages = target.name === "wasm-simd" ? memoryBytes / page : 0;
-  return { bytes: memoryBytes, pages, threadBytes, weights, state, rows, logits, scratch };
+  return { bytes: memoryBytes, pages, threadBytes, weights, state, rows, logits, choices, scratch };
 }

@@ -4,12 +4,13 @@
  */
 import { LfmcError } from "./errors.ts";
 import type { Manifest } from "./manifest.ts";
+import { noLikeliest } from "./sampler.ts";
 import { rowBytes } from "./manifest-parse.ts";
 
 export interface Engine {
   /** The buffer holds the manifest's memory map, from `byteOffset` on (0 by default), and is never replaced: the memory does not grow. */
   readonly memory: { readonly buffer: ArrayBufferLike; readonly byteOffset?: number };
-  /** Runs the first `rowCount` rows; writes the logits of the `logitCount` rows that want them. Blocks until done. */
+  /** Runs the first `rowCount` rows; writes logits, and the likeliest token by them, of the `logitCount` rows that want them. Blocks until done. */
   forward(rowCount: number, logitCount: number): void;
   /** Lets go of what the engine holds beside its memory: threads, files. Nothing is called after it. */
   close?(): void;
@@ -23,7 +24,7 @@ export interface Row {
   readonly wantsLogits: boolean;
 }
 
-/** Calls the engine with rows that the manifest's limits allow. */
+/** Calls the engine with rows that the manifest's limits allow. Rows of one slot must follow each other in position. */
 export class RowRunner {
   readonly #manifest: Manifest;
   /** null once closed: a session that outlives its model must not run on. */
@@ -47,9 +48,27 @@ export class RowRunner {
 
   /**
    * One forward call. Returns one view of vocabSize logits per row that wants them, in the rows' order; the views are valid until
-   * the next call. Rows of one slot must follow each other in position. Throws `run/input` or `run/context`.
+   * the next call. Throws `run/input` or `run/context`.
    */
   forward(rows: readonly Row[]): readonly Float32Array[] {
+    const { buffer, start, logitCount } = this.#run(rows);
+    const { offset, strideBytes } = this.#manifest.memory.logits;
+    const { vocabSize } = this.#manifest.model;
+    return Array.from({ length: logitCount }, (_, r) => new Float32Array(buffer, start + offset + r * strideBytes, vocabSize));
+  }
+
+  /**
+   * The same call, of which only the likeliest token after each row that wants logits is read: what `argmax` makes of them. Throws as
+   * `forward` does, and `run/input` where none of a row's logits is a number.
+   */
+  choose(rows: readonly Row[]): readonly number[] {
+    const { buffer, start, logitCount } = this.#run(rows);
+    const choices = new Int32Array(buffer, start + this.#manifest.memory.choices.offset, logitCount);
+    return Array.from(choices, (token) => (token < 0 ? noLikeliest() : token));
+  }
+
+  /** One forward call; returns where the memory starts, and how many rows wanted logits. */
+  #run(rows: readonly Row[]): { readonly buffer: ArrayBufferLike; readonly start: number; readonly logitCount: number } {
     const engine = this.#open();
     const logitCount = this.#check(rows);
     rows.forEach((row, i) => {
@@ -60,10 +79,8 @@ export class RowRunner {
       this.#rows.setInt32(at + 12, row.wantsLogits ? 1 : 0, true);
     });
     engine.forward(rows.length, logitCount);
-    const { offset, strideBytes } = this.#manifest.memory.logits;
-    const { vocabSize } = this.#manifest.model;
-    const { buffer, byteOffset = 0 } = engine.memory;
-    return Array.from({ length: logitCount }, (_, r) => new Float32Array(buffer, byteOffset + offset + r * strideBytes, vocabSize));
+    const { buffer, byteOffset: start = 0 } = engine.memory;
+    return { buffer, start, logitCount };
   }
 
   /** The state block of a slot: its KV cache and convolution rings. */

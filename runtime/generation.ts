@@ -42,7 +42,8 @@ export interface GenerationResult {
 /** A generation with every default filled in. */
 export interface GenerationPlan {
   readonly decoder: Decoder;
-  readonly sample: Sampler;
+  /** null takes the likeliest token. */
+  readonly sample: Sampler | null;
   readonly seed: number;
   readonly maxTokens: number;
   readonly context: number;

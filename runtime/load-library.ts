@@ -2,7 +2,8 @@
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { threadCount, variantNamed } from "./features.ts";
 import { hostFileSystem, pathOfUrl } from "./file-system.ts";
-import { builtinModule, hasFunctions, hostPlatform } from "./host.ts";
+import { createHash } from "./hash.ts";
+import { hostPlatform } from "./host.ts";
 import type { LoadOptions, LoadedEngine } from "./load.ts";
 import type { Manifest } from "./manifest.ts";
 import { libraryFile, openNativeEngine } from "./native-engine.ts";
@@ -42,26 +43,16 @@ function noFile(subject: string): never {
   });
 }
 
-interface Hash {
-  update(bytes: Uint8Array): unknown;
-  digest(encoding: "hex"): string;
-}
-
-interface Hashing {
-  createHash(algorithm: string): Hash;
-}
-
 const pieceBytes = 4 * 2 ** 20;
 
 /** The sha256 of a file, read in pieces: weights may be larger than what a host reads at once. */
 async function hashOfFile(url: URL): Promise<string> {
-  const [files, crypto] = [hostFileSystem(), builtinModule("node:crypto")];
-  if (!files || !canHash(crypto)) return noFile(url.href);
+  const [files, hash] = [hostFileSystem(), createHash()];
+  if (!files || !hash) return noFile(url.href);
   const file = await files.open(url).catch((cause: unknown) => {
     throw new LfmcError("io/missing", "cannot be read", { subject: url.href, hint: "The artefact's folder must be kept whole.", cause });
   });
   try {
-    const hash = crypto.createHash("sha256");
     const piece = new Uint8Array(pieceBytes);
     for (let at = 0; ;) {
       const { bytesRead } = await file.read(piece, 0, pieceBytes, at);
@@ -72,8 +63,4 @@ async function hashOfFile(url: URL): Promise<string> {
   } finally {
     await file.close();
   }
-}
-
-function canHash(value: unknown): value is Hashing {
-  return hasFunctions(value, "createHash");
 }

@@ -5,6 +5,7 @@
 import type { Engine } from "./engine.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { type VariantWish, detectFeatures, selectVariant } from "./features.ts";
+import { createHash, sha256 } from "./hash.ts";
 import { loadLibrary } from "./load-library.ts";
 import type { Manifest, Variant } from "./manifest.ts";
 import { parseManifest } from "./manifest-parse.ts";
@@ -12,7 +13,7 @@ import { type Model, createModel } from "./model.ts";
 import { type ArtefactSource, responseBytes, urlSource } from "./sources.ts";
 import { type Tokenizer, createTokenizer } from "./tokenizer.ts";
 import { compileModule, createMemory, instantiate } from "./wasm-engine.ts";
-import { type WeightsInput, loadWeights, partsOfInput, partsOfSource, verifyHash } from "./weights.ts";
+import { type WeightsInput, compareHashes, loadWeights, partsOfInput, partsOfSource } from "./weights.ts";
 
 export interface LoadProgress {
   readonly phase: "module" | "weights" | "ready";
@@ -36,7 +37,10 @@ export interface LoadOptions extends VariantWish {
   readonly weights?: WeightsInput | undefined;
   /** Parsed tokenizer.json and tokenizer_config.json, in place of the files; null for no tokenizer. */
   readonly tokenizer?: { readonly json: unknown; readonly config?: unknown } | null | undefined;
-  /** Check the sha256 of the module and the weights; off by default, lengths are always checked. */
+  /**
+   * Check the sha256 of the module and, as they arrive, of the weights. By default where the host hashes in place while it reads (Node, Deno,
+   * Bun), but not of a C artefact, whose weights are mapped, not read. Lengths are always checked.
+   */
   readonly verify?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
@@ -103,7 +107,7 @@ async function openModule(variant: Variant, source: ArtefactSource, options: Loa
       hint: "The file was cut short or belongs to another artefact; copy or compile it again.",
     });
   }
-  if (options.verify) await verifyHash(variant.module, bytes, variant.sha256);
+  if (verifies(options)) compareHashes(variant.module, await sha256(bytes), variant.sha256);
   return compileModule(variant.module, bytes);
 }
 
@@ -134,7 +138,11 @@ async function openWeights(
       ? partsOfSource(weights ? urlSource(weights) : source)
       : partsOfInput(weights, manifest.weights.length);
   const target = new Uint8Array(memory.buffer, offset, bytes);
-  await loadWeights(manifest.weights, target, from, { verify: options.verify ?? false, signal: options.signal, onBytes });
+  await loadWeights(manifest.weights, target, from, { verify: verifies(options), signal: options.signal, onBytes });
+}
+
+function verifies({ verify }: LoadOptions): boolean {
+  return verify ?? createHash() !== null;
 }
 
 async function openTokenizer(manifest: Manifest, source: ArtefactSource, options: LoadOptions): Promise<Tokenizer | null> {

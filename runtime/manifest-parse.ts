@@ -20,12 +20,15 @@ import {
   type WeightPart,
   manifestFormat,
   manifestVersion,
+  weightPieceBytes,
 } from "./manifest.ts";
 import { crc32 } from "./crc32.ts";
 import { Reader } from "./manifest-reader.ts";
 
 /** Bytes of one row of a call: token, slot, position, wantsLogits as i32. */
 export const rowBytes = 16;
+/** Bytes of one choice: an i32. */
+const choiceBytes = 4;
 const pageBytes = 65536;
 /** The most pages of a memory with 32-bit addresses, and of one with 64-bit addresses. */
 const narrowPages = 65536;
@@ -116,6 +119,7 @@ function parseMemory(at: Reader): MemoryMap {
     state: parseState(at.object("state")),
     rows: parseRegion(at.object("rows")),
     logits: { ...parseRegion(logits), strideBytes: logits.positive("strideBytes") },
+    choices: parseRegion(at.object("choices")),
     scratch: parseRegion(at.object("scratch")),
   };
 }
@@ -154,7 +158,10 @@ function parseSourceFile(at: Reader): SourceFile {
 }
 
 function parseWeightPart(at: Reader): WeightPart {
-  return { path: at.fileName("path", "weights/"), bytes: at.positive("bytes"), sha256: at.hash("sha256") };
+  const [bytes, pieces] = [at.positive("bytes"), at.hashes("pieces")];
+  const count = Math.ceil(bytes / weightPieceBytes);
+  if (pieces.length !== count) at.fail("pieces", `has ${pieces.length} hashes, ${bytes} bytes have ${count}`);
+  return { path: at.fileName("path", "weights/"), bytes, sha256: at.hash("sha256"), pieces };
 }
 
 function parseTensor(at: Reader, weights: Region): PackedTensor {
@@ -211,6 +218,7 @@ function checkWhole(root: Reader, manifest: Manifest): void {
   const { bytes, strideBytes } = memory.logits;
   if (strideBytes < model.vocabSize * 4 || strideBytes % 4 !== 0) root.fail("memory.logits.strideBytes", "does not hold one row of logits");
   if (bytes < (limits.logitRows - 1) * strideBytes + model.vocabSize * 4) root.fail("memory.logits", "does not hold limits.logitRows rows");
+  if (memory.choices.bytes < limits.logitRows * choiceBytes) root.fail("memory.choices", "does not hold limits.logitRows choices");
   const partBytes = weights.reduce((sum, part) => sum + part.bytes, 0);
   if (partBytes !== memory.weights.bytes) root.fail("weights", `have ${partBytes} bytes, their region has ${memory.weights.bytes}`);
   if (variants.length === 0) root.fail("variants", "is empty");
@@ -230,7 +238,7 @@ function checkModuleMemory(root: Reader, { memory, variants }: Manifest): void {
   const most = isWide ? widePages : narrowPages;
   if (memory.pages > most) root.fail("memory.pages", `is above ${most}, the most that a ${isWide ? 64 : 32}-bit memory has`);
   if (memory.bytes !== memory.pages * pageBytes) root.fail("memory.bytes", `is not ${memory.pages} pages of 64 KiB`);
-  checkRegions(root, memory, ["weights", "state", "rows", "logits", "scratch"]);
+  checkRegions(root, memory, ["weights", ...regionsBesideWeights]);
 }
 
 /** Of a library: its weights are one file, mapped beside the memory; its files and its symbols bear its name. */
@@ -240,10 +248,12 @@ function checkLibrary(root: Reader, { memory, sources, weights }: Manifest): voi
   if (memory.weights.offset !== 0) root.fail("memory.weights.offset", "is not 0: a library's weights are a file of their own");
   if (weights.length !== 1) root.fail("weights", "are not one file");
   if (sources.length === 0) root.fail("sources", "is empty");
-  checkRegions(root, memory, ["state", "rows", "logits", "scratch"]);
+  checkRegions(root, memory, regionsBesideWeights);
 }
 
-function checkRegions(root: Reader, memory: MemoryMap, names: readonly ("weights" | "state" | "rows" | "logits" | "scratch")[]): void {
+const regionsBesideWeights = ["state", "rows", "logits", "choices", "scratch"] as const;
+
+function checkRegions(root: Reader, memory: MemoryMap, names: readonly ("weights" | (typeof regionsBesideWeights)[number])[]): void {
   const regions = names.map((name) => ({ name: `memory.${name}`, ...memory[name] }));
   checkApart(root, regions, memory.bytes, "the memory");
 }

@@ -88,6 +88,12 @@ export class Reader {
     return sha256.test(value) ? value : this.fail(key, "is not a sha256 in lower-case hexadecimal");
   }
 
+  hashes(key: string): readonly string[] {
+    return this.strings(key).map((value) =>
+      sha256.test(value) ? value : this.fail(key, "is not a list of sha256 in lower-case hexadecimal"),
+    );
+  }
+
   /** A bare file name, or one directly under `folder` ("" or a name ending in a slash). */
   fileName(key: string, folder: string): string {
     const value = this.string(key);

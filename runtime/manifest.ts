@@ -4,7 +4,7 @@
  */
 
 export const manifestFormat = "lfmc-artefact";
-export const manifestVersion = 1;
+export const manifestVersion = 2;
 
 export interface Manifest {
   readonly format: typeof manifestFormat;
@@ -70,6 +70,8 @@ export interface MemoryMap {
   readonly rows: Region;
   /** f32 logits of the rows that want them, in rising order; row r starts at offset + r * strideBytes. */
   readonly logits: Region & { readonly strideBytes: number };
+  /** The likeliest token by each of them, as little-endian i32: the first of the largest logits' indices, -1 where none is above -infinity. */
+  readonly choices: Region;
   readonly scratch: Region;
 }
 
@@ -125,7 +127,12 @@ export interface WeightPart {
   readonly path: string;
   readonly bytes: number;
   readonly sha256: string;
+  /** sha256 of each `weightPieceBytes` of it, the last of what is left: so that any host can hash weights as they arrive. */
+  readonly pieces: readonly string[];
 }
+
+/** Bytes of a part that are hashed together. */
+export const weightPieceBytes = 4 * 2 ** 20;
 
 export interface PackedTensor {
   readonly name: string;

@@ -32,6 +32,8 @@ export interface Model {
    * writes to the slots it names: keep them apart from those of live sessions.
    */
   forward(rows: readonly Row[]): readonly Float32Array[];
+  /** The raw call, of which only the likeliest token after each row that wants logits is read: what `argmax` makes of them. */
+  choose(rows: readonly Row[]): readonly number[];
   /** Ends the model and lets go of its memory. */
   dispose(): Promise<void>;
 }
@@ -78,6 +80,7 @@ export function createModel(parts: ModelParts): Model {
     restore: (bytes) => restoreInto(host.createSession(), bytes),
     evaluate: (turns, { signal } = {}) => Session.evaluate(host, turns, signal),
     forward: (rows) => alive().forward(rows),
+    choose: (rows) => alive().choose(rows),
     dispose() {
       runner?.close();
       runner = null;

@@ -26,15 +26,25 @@ export type Sampler = (logits: Float32Array, tokens: readonly number[]) => numbe
  */
 export function createSampler(settings: SamplingSettings): Sampler {
   checkSettings(settings);
-  const { temperature, repetitionPenalty, seed } = settings;
+  const { repetitionPenalty, seed } = settings;
   const penalize = repetitionPenalty !== 1;
-  // A temperature that vanishes in binary32 is 0.
-  const greedy = f(temperature) === 0;
+  const greedy = isGreedy(settings);
   return (logits, tokens) => {
     const scores = penalize ? penalized(logits, tokens, f(repetitionPenalty)) : logits;
     const best = argmax(scores);
     return greedy ? best : draw(scores, best, settings, uniform(seed, tokens.length));
   };
+}
+
+/** Whether a sampler with these settings takes the largest of what the penalty leaves of the logits. */
+function isGreedy({ temperature }: SamplingSettings): boolean {
+  // A temperature that vanishes in binary32 is 0.
+  return f(temperature) === 0;
+}
+
+/** Whether a sampler with these settings always takes the largest logit, so that `argmax` is all of it. */
+export function takesLikeliest(settings: SamplingSettings): boolean {
+  return isGreedy(settings) && settings.repetitionPenalty === 1;
 }
 
 /** Index of the largest logit, ties to the lower index; throws `run/input` where no logit is a number. */
@@ -48,12 +58,15 @@ export function argmax(logits: Float32Array): number {
       best = i;
     }
   }
-  if (best < 0)
-    throw new LfmcError("run/input", "none of the logits is a finite number", {
-      subject: "logits",
-      hint: "The weights are altered, or no weights for this model; load with verify.",
-    });
-  return best;
+  return best < 0 ? noLikeliest() : best;
+}
+
+/** Throws `run/input`: logits from which no token can be chosen. */
+export function noLikeliest(): never {
+  throw new LfmcError("run/input", "none of the logits is a finite number", {
+    subject: "logits",
+    hint: "The weights are altered, or no weights for this model; load with verify.",
+  });
 }
 
 /** A copy in which every token of `tokens` is less likely: positive logits are divided, negative ones multiplied by `penalty`. */

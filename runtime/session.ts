@@ -10,7 +10,7 @@ import { LfmcError, throwIfAborted } from "./errors.ts";
 import { nextTurn } from "./event-loop.ts";
 import { type GenerationPlan, type GenerationResult, type Part, type StopReason, prefill, run } from "./generation.ts";
 import type { Manifest } from "./manifest.ts";
-import { type Sampler, createSampler } from "./sampler.ts";
+import { type Sampler, createSampler, takesLikeliest } from "./sampler.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -246,17 +246,18 @@ export class Session {
         hint: "Compile the model with its tokenizer.json.",
       });
     const seed = options.seed ?? randomSeed();
-    const sample = createSampler({
+    const settings = {
       temperature: options.temperature ?? sampling.temperature,
       topK: options.topK ?? sampling.topK,
       topP: options.topP ?? sampling.topP,
       minP: options.minP ?? sampling.minP,
       repetitionPenalty: options.repetitionPenalty ?? sampling.repetitionPenalty,
       seed,
-    });
+    };
+    const sampler = createSampler(settings);
     return {
       decoder: decoders[options.decode ?? "greedy"],
-      sample: options.sample ?? sample,
+      sample: options.sample ?? (takesLikeliest(settings) ? null : sampler),
       seed,
       maxTokens,
       context: limits.context,

@@ -11,10 +11,13 @@ export interface ArtefactSource {
   stream(path: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;
   /**
    * Where the host can read a file straight into given bytes: fills `target` from the file's start, reports the bytes so far, and
-   * returns the file's size, which may differ from the target's.
+   * returns the file's size, which may differ from the target's. Let `onBytes` resolve before reporting more.
    */
-  readInto?(path: string, target: Uint8Array, onBytes: (bytes: number) => void, signal?: AbortSignal): Promise<number>;
+  readInto?(path: string, target: Uint8Array, onBytes: OnBytes, signal?: AbortSignal): Promise<number>;
 }
+
+/** Told how many bytes of a file are there; resolves when it is done with them, and rejects where no more are wanted. */
+export type OnBytes = (bytes: number) => Promise<void>;
 
 /** The files below `base`, a URL that ends in a slash: file: URLs through the host's file system where it has one, others by fetch. */
 export function urlSource(base: URL): ArtefactSource {
@@ -72,19 +75,24 @@ const pieceBytes = 4 * 2 ** 20;
 
 function fileSource(base: URL, files: FileSystem): ArtefactSource {
   const url = (path: string): URL => new URL(path, base);
-  const readInto = async (path: string, target: Uint8Array, onBytes: (bytes: number) => void, signal?: AbortSignal): Promise<number> => {
+  const readInto = async (path: string, target: Uint8Array, onBytes: OnBytes, signal?: AbortSignal): Promise<number> => {
     const file = await files.open(url(path)).catch((cause: unknown) => {
       throw missing(url(path).href, cause);
     });
+    const readAt = async (at: number): Promise<number> => {
+      if (at >= target.length || signal?.aborted) return 0;
+      const { bytesRead } = await file.read(target, at, Math.min(pieceBytes, target.length - at), at).catch((cause: unknown) => {
+        throw missing(url(path).href, cause);
+      });
+      return bytesRead;
+    };
     try {
       let at = 0;
-      while (at < target.length && !signal?.aborted) {
-        const { bytesRead } = await file.read(target, at, Math.min(pieceBytes, target.length - at), at).catch((cause: unknown) => {
-          throw missing(url(path).href, cause);
-        });
-        if (bytesRead === 0) break;
+      let bytesRead = await readAt(at);
+      while (bytesRead > 0) {
         at += bytesRead;
-        onBytes(at);
+        // A piece is read while the one before it is being looked at.
+        [bytesRead] = await Promise.all([readAt(at), onBytes(at)]);
       }
       return (await file.stat()).size;
     } finally {

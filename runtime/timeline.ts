@@ -77,12 +77,21 @@ export class Timeline {
    * logits of the tokens that want them: with "last" only the very last token of the session, so a call in the middle returns none.
    */
   step(chunk: number, wish: LogitWish): readonly Float32Array[] {
+    return this.#evaluate(chunk, wish, (rows) => this.#runner.forward(rows));
+  }
+
+  /** As `step`, but returns the likeliest token after each token that wants logits, and reads no logits. */
+  choose(chunk: number, wish: LogitWish): readonly number[] {
+    return this.#evaluate(chunk, wish, (rows) => this.#runner.choose(rows));
+  }
+
+  #evaluate<T>(chunk: number, wish: LogitWish, run: (rows: readonly Row[]) => readonly T[]): readonly T[] {
     const { prefillChunk, logitRows } = this.#manifest.limits;
     const rows = this.next(Math.min(chunk, prefillChunk, wish === "all" ? logitRows : prefillChunk), wish);
     if (rows.length === 0) return [];
-    const logits = this.#runner.forward(rows);
+    const results = run(rows);
     this.advance(rows.length);
-    return logits;
+    return results;
   }
 
   /** The rows of the next at most `most` pending tokens, for a forward call; `advance` tells that it was made. */

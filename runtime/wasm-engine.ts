@@ -16,11 +16,17 @@ export function createMemory({ name, memory: { pages, bytes } }: Manifest, { fea
   }
 }
 
-/** A memory of `pages` pages for modules that need `features`: with 64-bit addresses where memory64 is among them. Throws what the host throws. */
+/**
+ * A memory of `pages` pages for modules that need `features`: with 64-bit addresses where memory64 is among them, shared where threads is.
+ * Throws what the host throws.
+ */
 export function newMemory(pages: number, features: readonly string[]): WebAssembly.Memory {
-  if (!features.includes("memory64")) return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const shared = features.includes("threads");
+  if (!features.includes("memory64")) return new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
   // Such a memory's pages are counted in BigInt, of which lib.dom knows nothing.
-  const memory: unknown = Reflect.construct(WebAssembly.Memory, [{ address: "i64", initial: BigInt(pages), maximum: BigInt(pages) }]);
+  const memory: unknown = Reflect.construct(WebAssembly.Memory, [
+    { address: "i64", initial: BigInt(pages), maximum: BigInt(pages), shared },
+  ]);
   if (memory instanceof WebAssembly.Memory) return memory;
   throw new TypeError("WebAssembly.Memory made no memory");
 }

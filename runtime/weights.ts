@@ -1,10 +1,11 @@
 /**
  * The weights' way into the memory: each part goes straight to its place, with no second copy of the whole. A part of the wrong length
- * is refused; `verify` also checks its sha256.
+ * is refused; `verify` also hashes each piece of it, while the next one arrives.
  */
 import { LfmcError, throwIfAborted } from "./errors.ts";
-import type { WeightPart } from "./manifest.ts";
-import { type ArtefactSource, responseBytes, streamBytes } from "./sources.ts";
+import { sha256 } from "./hash.ts";
+import { type WeightPart, weightPieceBytes } from "./manifest.ts";
+import { type ArtefactSource, type OnBytes, responseBytes, streamBytes } from "./sources.ts";
 
 /**
  * Weights from the caller: all parts as one run of bytes, or a part at a time by its index. A URL is the folder that holds the parts' paths, as
@@ -14,7 +15,7 @@ export type WeightsInput =
   URL | Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | ((index: number) => Promise<Uint8Array | ArrayBuffer>);
 
 export interface WeightsOptions {
-  /** Check every part's sha256. */
+  /** Check the sha256 of every piece. */
   readonly verify: boolean;
   readonly signal: AbortSignal | undefined;
   /** Bytes loaded so far, of all parts together. */
@@ -32,13 +33,15 @@ export async function loadWeights(
   for (const [index, part] of parts.entries()) {
     const place = target.subarray(offset, offset + part.bytes);
     const before = offset;
-    const onBytes = (bytes: number): void => {
+    const check = options.verify ? new PieceCheck(part, place) : null;
+    const onBytes = async (bytes: number): Promise<void> => {
       options.onBytes(before + bytes);
+      await check?.arrived(bytes);
     };
     const size = await from(part, index, place, onBytes, options.signal);
     throwIfAborted(options.signal, part.path);
     if (size !== part.bytes) throw wrongLength(part, size);
-    if (options.verify) await verifyHash(part.path, place, part.sha256);
+    await check?.arrived(size);
     offset += part.bytes;
   }
 }
@@ -48,9 +51,42 @@ export type PartReader = (
   part: WeightPart,
   index: number,
   place: Uint8Array,
-  onBytes: (bytes: number) => void,
+  onBytes: OnBytes,
   signal: AbortSignal | undefined,
 ) => Promise<number>;
+
+/** Hashes a part's pieces in order, each once it is there. */
+class PieceCheck {
+  readonly #part: WeightPart;
+  readonly #place: Uint8Array;
+  #hashed = 0;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(part: WeightPart, place: Uint8Array) {
+    this.#part = part;
+    this.#place = place;
+  }
+
+  /** The first `bytes` bytes are there; resolves when their pieces are hashed. Throws `artefact/mismatch`, also in later calls. */
+  arrived(bytes: number): Promise<void> {
+    this.#last = this.#last.then(() => this.#hash(bytes));
+    return this.#last;
+  }
+
+  async #hash(bytes: number): Promise<void> {
+    const { path, pieces } = this.#part;
+    for (let end = this.#end(); this.#hashed < pieces.length && end <= bytes; end = this.#end()) {
+      const found = await sha256(this.#place.subarray(this.#hashed * weightPieceBytes, end));
+      compareHashes(path, found, pieces[this.#hashed] ?? "");
+      this.#hashed++;
+    }
+  }
+
+  /** Where the next piece ends. */
+  #end(): number {
+    return Math.min((this.#hashed + 1) * weightPieceBytes, this.#part.bytes);
+  }
+}
 
 /** Reads parts by their paths. */
 export function partsOfSource(source: ArtefactSource): PartReader {
@@ -66,19 +102,14 @@ export function partsOfInput(input: Exclude<WeightsInput, URL>, count: number): 
     return async (_part, index, place, onBytes) => {
       const given = await input(index);
       const bytes = given instanceof Uint8Array ? given : new Uint8Array(given);
-      if (bytes.length === place.length) place.set(bytes);
-      onBytes(bytes.length);
+      if (bytes.length !== place.length) return bytes.length;
+      place.set(bytes);
+      await onBytes(bytes.length);
       return bytes.length;
     };
   }
   const pieces = new Pieces(bytesOf(input));
   return (_part, index, place, onBytes, signal) => fill(pieces, place, index === count - 1, onBytes, signal);
-}
-
-/** Throws `artefact/mismatch` unless the sha256 of `bytes` is `expected`. The host's digest works on a copy. */
-export async function verifyHash(subject: string, bytes: Uint8Array, expected: string): Promise<void> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice()));
-  compareHashes(subject, Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join(""), expected);
 }
 
 /** Throws `artefact/mismatch` unless two sha256 are the same. */
@@ -96,13 +127,7 @@ function bytesOf(input: Exclude<WeightsInput, URL | ((index: number) => Promise<
 }
 
 /** Copies pieces into `place`; with `toEnd`, any bytes beyond it count as length, otherwise they are left for the next part. */
-async function fill(
-  pieces: Pieces,
-  place: Uint8Array,
-  toEnd: boolean,
-  onBytes: (bytes: number) => void,
-  signal: AbortSignal | undefined,
-): Promise<number> {
+async function fill(pieces: Pieces, place: Uint8Array, toEnd: boolean, onBytes: OnBytes, signal: AbortSignal | undefined): Promise<number> {
   let at = 0;
   while (at < place.length) {
     throwIfAborted(signal, "weights");
@@ -110,7 +135,7 @@ async function fill(
     if (!piece) return at;
     place.set(piece, at);
     at += piece.length;
-    onBytes(at);
+    await onBytes(at);
   }
   return toEnd && (await pieces.next(1)) ? at + 1 : at;
 }

@@ -139,9 +139,9 @@ function manifestTypes(manifest: Manifest): readonly OptionalKind<InterfaceDecla
 
 function memoryFacts(manifest: Manifest): Readonly<Partial<Record<keyof MemoryMap, Fact>>> {
   const { memory, limits, model } = manifest;
-  const region = (key: "weights" | "state" | "rows" | "logits" | "scratch", more = ""): string =>
+  const region = (key: "weights" | "state" | "rows" | "logits" | "choices" | "scratch", more = ""): string =>
     `runtime.MemoryMap[${literal(key)}] & { readonly bytes: ${memory[key].bytes}${more} }`;
-  const { weights, state, rows, logits, scratch } = memory;
+  const { weights, state, rows, logits, choices, scratch } = memory;
   return {
     ...(isModule(manifest)
       ? {
@@ -159,6 +159,7 @@ function memoryFacts(manifest: Manifest): Readonly<Partial<Record<keyof MemoryMa
       region("logits", `; readonly strideBytes: ${logits.strideBytes}`),
       `[${limits.logitRows}, ${model.vocabSize}] f32, rows ${bytes(logits.strideBytes)} apart. ${bytes(logits.bytes)}.`,
     ],
+    choices: [region("choices"), `[${limits.logitRows}] i32: the likeliest token by each row of logits. ${bytes(choices.bytes)}.`],
     scratch: [region("scratch"), `What a call needs on the way: ${bytes(scratch.bytes)}.`],
   };
 }

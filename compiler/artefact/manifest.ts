@@ -2,7 +2,14 @@
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import type { EmittedCode, PackageFile, Target, TargetVariant } from "../../targets/target.ts";
-import { manifestFormat, manifestVersion, type Manifest, type MemoryMap, type PackedTensor } from "../../runtime/manifest.ts";
+import {
+  manifestFormat,
+  manifestVersion,
+  type Manifest,
+  type MemoryMap,
+  type PackedTensor,
+  type WeightPart,
+} from "../../runtime/manifest.ts";
 import { manifestChecksum } from "../../runtime/manifest-parse.ts";
 import type { ImportedModel, ModelFiles } from "../import/model.ts";
 import type { Node } from "../graph/types.ts";
@@ -11,7 +18,6 @@ import type { WeightPlace } from "../plan/plan.ts";
 import type { Program } from "../plan/program.ts";
 import type { Draft, VariantProgram } from "../pipeline.ts";
 import { required } from "../errors.ts";
-import type { WrittenPart } from "./weight-file.ts";
 
 /** lfmc's own version: of the package.json nearest above, which is the project's from source and from dist alike. */
 export const packageVersion: string = readVersion();
@@ -37,7 +43,7 @@ export interface ManifestInput {
   readonly memory: MemoryMap;
   readonly target: Target;
   readonly weights: ReadonlyMap<string, WeightPlace>;
-  readonly region: { readonly parts: readonly WrittenPart[]; readonly bytes: number; readonly sha256: string };
+  readonly region: { readonly parts: readonly WeightPart[]; readonly bytes: number; readonly sha256: string };
   readonly files: Readonly<Record<keyof ModelFiles, string | null>>;
   readonly code: readonly { readonly variant: TargetVariant; readonly code: EmittedCode }[];
 }

@@ -5,16 +5,11 @@
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, open, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { weightPieceBytes, type WeightPart } from "../../runtime/manifest.ts";
 import type { WeightFiles } from "../../targets/target.ts";
 
 /** Packed tensors start on cache lines. */
 export const tensorAlignment = 64;
-
-export interface WrittenPart {
-  readonly path: string;
-  readonly bytes: number;
-  readonly sha256: string;
-}
 
 /** A tensor's bytes, piece by piece. */
 type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
@@ -23,7 +18,7 @@ export interface WeightFile {
   /** Appends a tensor and returns its place in the region. A piece is written before the next is asked for. */
   append(pieces: Pieces): Promise<{ readonly offset: number; readonly bytes: number }>;
   /** The parts, the region's length with its trailer, and the sha256 of the tensors. */
-  finish(): Promise<{ readonly parts: readonly WrittenPart[]; readonly bytes: number; readonly sha256: string }>;
+  finish(): Promise<{ readonly parts: readonly WeightPart[]; readonly bytes: number; readonly sha256: string }>;
   /** Closes the open part, whatever happened. */
   close(): Promise<void>;
 }
@@ -32,6 +27,9 @@ interface OpenPart {
   readonly path: string;
   readonly handle: FileHandle;
   readonly hash: Hash;
+  /** Of the pieces that are whole; `piece` is of what follows them. */
+  readonly pieces: string[];
+  piece: Hash;
   bytes: number;
 }
 
@@ -53,31 +51,39 @@ export function weightTrailer(tensorBytes: number, sha256: string): Uint8Array {
 /** Starts the target's weights files in `folder`. `partBytes` is the largest part. */
 export function createWeightFile(folder: string, { path: pathOf, trailer }: WeightFiles, partBytes: number): WeightFile {
   const whole = createHash("sha256");
-  const parts: WrittenPart[] = [];
+  const parts: WeightPart[] = [];
   let part: OpenPart | null = null;
   let offset = 0;
 
   const closePart = async (): Promise<void> => {
     if (!part) return;
-    const { path, handle, hash, bytes } = part;
+    const { path, handle, hash, pieces, piece, bytes } = part;
     part = null;
     await handle.close();
-    parts.push({ path, bytes, sha256: hash.digest("hex") });
+    const rest = bytes % weightPieceBytes > 0 ? [piece.digest("hex")] : [];
+    parts.push({ path, bytes, sha256: hash.digest("hex"), pieces: [...pieces, ...rest] });
   };
   const openPart = async (): Promise<OpenPart> => {
     const path = typeof pathOf === "string" ? pathOf : pathOf(parts.length);
     await mkdir(dirname(join(folder, path)), { recursive: true });
-    return { path, handle: await open(join(folder, path), "wx"), hash: createHash("sha256"), bytes: 0 };
+    const [hash, piece] = [createHash("sha256"), createHash("sha256")];
+    return { path, handle: await open(join(folder, path), "wx"), hash, pieces: [], piece, bytes: 0 };
   };
   const write = async (bytes: Uint8Array): Promise<void> => {
     whole.update(bytes);
     for (let at = 0; at < bytes.length;) {
       part ??= await openPart();
-      const piece = bytes.subarray(at, at + partBytes - part.bytes);
-      part.hash.update(piece);
-      await part.handle.writeFile(piece);
-      part.bytes += piece.length;
-      at += piece.length;
+      const room = Math.min(partBytes - part.bytes, weightPieceBytes - (part.bytes % weightPieceBytes));
+      const run = bytes.subarray(at, at + room);
+      part.hash.update(run);
+      part.piece.update(run);
+      await part.handle.writeFile(run);
+      part.bytes += run.length;
+      at += run.length;
+      if (part.bytes % weightPieceBytes === 0) {
+        part.pieces.push(part.piece.digest("hex"));
+        part.piece = createHash("sha256");
+      }
       if (part.bytes === partBytes) await closePart();
     }
     offset += bytes.length;

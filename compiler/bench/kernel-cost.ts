@@ -8,14 +8,13 @@ import { countKernel, type Count, type Traffic } from "../kernel/count.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import { cacheBytes } from "../kernel/library/kv-cache.ts";
 import type { PanelLayout } from "../kernel/library/panels.ts";
-import { blockSize } from "../numeric/quantize.ts";
 import { packedBytes, type PackedConstant } from "../plan/constants.ts";
 import type { Placement, Program, Step, StepArgument } from "../plan/program.ts";
 import { cacheShape } from "../plan/state.ts";
 
 export interface KernelCost {
   readonly bytes: number;
-  /** Of matrix products, rows times the matrix; of others, every multiplication of f32 numbers. */
+  /** Of matrix products, rows times the matrix; of attention, scores and weighed values; of others, every multiplication of f32 numbers. */
   readonly macs: number;
   /** Whether the products are those of 8-bit activations with 4-bit weights. */
   readonly usesAtom: boolean;
@@ -62,7 +61,7 @@ export function kernelCost(context: CostContext, index: number, call: CallRows):
   const count = countCall(kernel, step, rows, call, experts);
   return {
     bytes: touchedBytes(context, { index, step, kernel, node, rows, call, experts }, count),
-    macs: layout ? rows * topK * layout.streams * layout.rows * layout.columns : count.multiplies,
+    macs: layout ? rows * topK * layout.streams * layout.rows * layout.columns : (attentionMacs(node, count, call) ?? count.multiplies),
     usesAtom: layout !== null && kernel.parameters.some(({ name }) => name === "xq"),
   };
 }
@@ -85,19 +84,21 @@ function expertsPerRow({ nodes }: Graph, { inputs }: Node): number {
   return Number(required(router, "router of the experts").attributes.topK);
 }
 
-/** The loops of attention depend on positions in memory: as many blocks as there are, each full but the last. */
+/** Scores and weighed values of every head at the positions that each row sees; null for a kernel that reads no cache. */
+function attentionMacs({ op, attributes }: Node, { regions }: Count, { rows, position }: CallRows): number | null {
+  if (op !== "attention" || (regions.cache?.loadBytes ?? 0) === 0) return null;
+  const { heads, headSize, window } = attributes;
+  const seen = Array.from({ length: rows }, (_, row) => Math.min(position + 1 - row, typeof window === "number" ? window : Infinity));
+  return 2 * Number(heads) * Number(headSize) * seen.reduce((sum, count) => sum + count, 0);
+}
+
+/** Loops whose bounds lie in memory run once, but those over experts. */
 function countCall(kernel: Kernel, step: Step, rows: number, call: CallRows, experts: number): Count {
-  const positions = call.position + 1;
-  const blocks = Math.ceil(positions / blockSize);
   const bounds = kernel.parameters.flatMap(({ name }, i): [string, number][] => {
     const argument = step.arguments[i];
     return argument?.kind === "bound" ? [[name, argument.of === "from" ? 0 : unitCount(step.units, call)]] : [];
   });
-  return countKernel(
-    kernel,
-    { rows, ...Object.fromEntries(bounds) },
-    { assume: { block: blocks, position: positions / blocks, expert: experts } },
-  );
+  return countKernel(kernel, { rows, ...Object.fromEntries(bounds) }, { assume: { expert: experts } });
 }
 
 interface CallSite {
@@ -111,7 +112,10 @@ interface CallSite {
   readonly experts: number;
 }
 
-/** Parameters that point into the same buffer share its bound. */
+/**
+ * Parameters that point into the same buffer share its bound. How many rows an expert gets and how many positions are seen is known to memory
+ * alone, but together they are the buffer: of an expert's kernel all that the call can touch, of a cache all that it can read.
+ */
 function touchedBytes(context: CostContext, site: CallSite, { regions }: Count): number {
   const traffic = new Map<string, Traffic & { readonly bound: number }>();
   site.kernel.parameters.forEach(({ name }, i) => {
@@ -122,10 +126,18 @@ function touchedBytes(context: CostContext, site: CallSite, { regions }: Count):
     const known = traffic.get(key) ?? { loadBytes: 0, storeBytes: 0 };
     traffic.set(key, { bound, loadBytes: known.loadBytes + moved.loadBytes, storeBytes: known.storeBytes + moved.storeBytes });
   });
-  return [...traffic.values()].reduce(
-    (sum, { bound, loadBytes, storeBytes }) => sum + Math.min(bound, loadBytes) + Math.min(bound, storeBytes),
+  const touched = (isWhole: boolean, bound: number, moved: number): number =>
+    isWhole && moved > 0 && bound < Infinity ? bound : Math.min(bound, moved);
+  const byExpert = isByExpert(site.kernel);
+  return [...traffic].reduce(
+    (sum, [key, { bound, loadBytes, storeBytes }]) =>
+      sum + touched(byExpert || isState(key), bound, loadBytes) + touched(byExpert, bound, storeBytes),
     0,
   );
+}
+
+function isState(note: string): boolean {
+  return note.startsWith("state ");
 }
 
 /** The buffer at an address, and how many of its bytes this call can touch. */
@@ -146,7 +158,7 @@ function bufferAt(
   const placement = memory.placements.find(holds);
   const share = note === "scratch" ? 1 : site.rows / limits.prefillChunk;
   if (placement) return { key: placement.name, bound: placement.bytes * share };
-  if (note.startsWith("state ")) return { key: note, bound: stateBytes(site) };
+  if (isState(note)) return { key: note, bound: stateBytes(site) };
   return { key: note, bound: Infinity };
 }
 

@@ -44,10 +44,8 @@ export interface KernelFigure {
   readonly share: number;
 }
 
-const calls: readonly CallRows[] = [
-  { rows: 1, logits: 1, position: 511 },
-  { rows: 64, logits: 1, position: 511 },
-];
+/** Where the last row of a call lies in its sequence. */
+const position = 511;
 const context = 1024;
 const spaceAlignment = 64;
 const patience: Patience = { least: 3, most: 30, seconds: 2 };
@@ -56,16 +54,19 @@ const patience: Patience = { least: 3, most: 30, seconds: 2 };
 interface Planned extends CostContext {
   readonly model: string;
   readonly variant: TargetVariant;
+  /** Rows of the calls to measure. */
+  readonly rows: readonly number[];
 }
 
 /** The plans that hold a kernel whose name holds `pattern`; nothing is measured yet. */
 export function plansWith(target: Target, variant: TargetVariant, pattern: string): readonly Planned[] {
-  const plans = benchShapes.flatMap(({ model, quants }) =>
+  const plans = benchShapes.flatMap(({ model, quants, rows }) =>
     quants.map((quant): Planned => {
       const options: CompileOptions = { model: model.name, target: target.name, quant, context, prefillChunk: 64 };
       const { graph, constants, programs } = draftPrograms(model, target, options);
       const own = programs.find((each) => each.variant.name === variant.name);
-      return { model: `${model.name} ${quant}`, variant, graph, constants, program: required(own, `program of ${variant.name}`).program };
+      const { program } = required(own, `program of ${variant.name}`);
+      return { model: `${model.name} ${quant}`, variant, rows, graph, constants, program };
     }),
   );
   return plans.filter(({ program }) => program.kernels.some(({ name }) => name.includes(pattern)));
@@ -76,7 +77,8 @@ export async function measurePlan(target: Target, planned: Planned, roofs: Roofs
   const { program, variant } = planned;
   const starts = spaceStarts(target, program);
   const machine = await instantiateKernels(target, variant, program.kernels, starts.end);
-  return calls.flatMap((call) => {
+  return planned.rows.flatMap((rows) => {
+    const call: CallRows = { rows, logits: 1, position };
     writeRows(machine.memory, program, call);
     const argumentsOf = (step: Step) => step.arguments.map((argument) => valueOf(argument, step, call, machine.base, starts));
     const seconds = passTimes(program, machine, argumentsOf);

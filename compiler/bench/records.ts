@@ -1,12 +1,15 @@
 /** The records of `lfmc bench`: an artefact's speed, and the kernels', each next to the machine's roofs. */
-import { cpus } from "node:os";
+import { mkdtemp, rm } from "node:fs/promises";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Target, TargetVariant } from "../../targets/target.ts";
-import { detectFeatures, type Manifest, type Model } from "../../runtime/index.ts";
+import { detectFeatures, type Manifest } from "../../runtime/index.ts";
 import { LfmcError, required } from "../errors.ts";
 import { findCompiler } from "../native/compiler.ts";
 import { runsVariant } from "../native/processor.ts";
 import { measurePlan, plansWith, type KernelFigure } from "./kernels.ts";
-import { measureModel, type ModelSpeed, type ModelWork } from "./model.ts";
+import { measureArtefact, type MeasuredWork, type Measurement, type ModelPlace } from "./measurement.ts";
+import { checkFits, type ModelSpeed } from "./model.ts";
 import { measureRoofs, type Roofs } from "./roofs.ts";
 import { decodeBytes, prefillMacs, tokenCost } from "./token-cost.ts";
 
@@ -15,7 +18,9 @@ export interface BenchRecord extends ModelSpeed {
   readonly threads: number;
   readonly variant: string;
   readonly depth: number;
-  /** Peak resident set of the whole process until then: weights, engine, compiled code; not the memory that the roofs are measured on. */
+  /** From the call of load in a fresh process, files cached, to the first token after a prompt of 16; whatever the depth. */
+  readonly firstTokenSeconds: number;
+  /** Peak resident set of a process that loads the model and does this work and those of lesser depths before it. */
   readonly peakBytes: number;
   /** Bytes that a decoded token must read, on average over the decoded ones. */
   readonly bytesPerToken: number;
@@ -36,79 +41,64 @@ export interface ArtefactWork {
   readonly threads: readonly number[];
 }
 
+/** An artefact, where its model is loaded from, and which variant. */
+export interface MeasuredArtefact extends Omit<ModelPlace, "threads"> {
+  readonly manifest: Manifest;
+}
+
 /** Called with what is being measured; null at the end. */
 export type OnStage = (stage: string | null) => void;
 
-interface Measured extends ModelSpeed {
-  readonly threads: number;
-  readonly variant: string;
-  readonly manifest: Manifest;
-  readonly work: ModelWork;
-  readonly peakBytes: number;
-}
-
-/** Measures the models that `open` gives for each number of threads, then the machine. Throws what `open` and measureModel do. */
+/**
+ * Measures the artefact on each number of threads, then the machine on as many. Throws run/context where the work does not fit the artefact, and
+ * what `load` of the runtime throws.
+ */
 export async function artefactRecords(
-  open: (threads: number) => Promise<Model>,
+  { manifest, ...place }: MeasuredArtefact,
   loadTarget: (name: Target["name"]) => Promise<Target>,
   { prompt, decode, depths, threads }: ArtefactWork,
   onStage: OnStage,
 ): Promise<readonly BenchRecord[]> {
-  const measured: Measured[] = [];
-  for (const count of threads) {
-    const model = await open(count);
-    const variant = required(model.variant, "variant").name;
-    for (const depth of depths) {
-      onStage(`measuring ${variant}, threads ${count}, depth ${depth}`);
-      const work = { prompt, decode, depth };
-      const speed = measureModel(model, work);
-      measured.push({
-        ...speed,
-        threads: count,
-        variant,
-        manifest: model.manifest,
-        work,
-        peakBytes: process.resourceUsage().maxRSS * 1024,
+  const works = depths.map((depth) => ({ prompt, decode, depth }));
+  for (const work of works) checkFits(manifest, work);
+  const target = await loadTarget(manifest.target);
+  const folder = await mkdtemp(join(tmpdir(), "lfmc-bench-"));
+  try {
+    const measured = new Map<number, readonly BenchRecord[]>();
+    // The most threads first: they are the fastest to fill the cache, for all.
+    for (const count of new Set(threads.toSorted((a, b) => b - a))) {
+      onStage(`loading, threads ${count}`);
+      const measurement = await measureArtefact({ ...place, threads: count, works, folder }, ({ depth }) => {
+        onStage(`measuring, threads ${count}, depth ${depth}`);
       });
+      onStage(`measuring the machine, threads ${count}`);
+      const variant = variantNamed(target, measurement);
+      const roofs = await measureRoofs({ target, variant, threads: count });
+      const setting = { manifest, threads: count, roofs, host: await host(target, variant) };
+      measured.set(
+        count,
+        measurement.measured.map((each) => benchRecord(setting, measurement, each)),
+      );
     }
-    await model.dispose();
+    return threads.flatMap((count) => measured.get(count) ?? []);
+  } finally {
+    onStage(null);
+    await rm(folder, { recursive: true });
   }
-  onStage("measuring the machine");
-  const records = await inTurn(settingsOf(measured), async ({ target: name, ...setting }) => {
-    const target = await loadTarget(name);
-    const variant = variantNamed(target, setting.variant);
-    const roofs = await measureRoofs({ target, variant, threads: setting.threads });
-    const { engine, cpu } = await host(target, variant);
-    return setting.measured.map((each) => benchRecord(each, roofs, { engine, cpu }));
-  });
-  onStage(null);
-  return records.flat();
 }
 
 interface Setting {
-  readonly target: Target["name"];
-  readonly variant: string;
+  readonly manifest: Manifest;
   readonly threads: number;
-  readonly measured: readonly Measured[];
+  readonly roofs: Roofs;
+  readonly host: Host;
 }
 
-/** What was measured on as many threads of one variant has the same roofs. */
-function settingsOf(measured: readonly Measured[]): readonly Setting[] {
-  const keyOf = ({ variant, threads }: Measured): string => `${variant} ${threads}`;
-  return [...new Set(measured.map(keyOf))].map((key) => {
-    const group = measured.filter((each) => keyOf(each) === key);
-    const { variant, threads, manifest } = required(group[0], "measurement");
-    return { target: manifest.target, variant, threads, measured: group };
-  });
-}
-
-async function inTurn<From, To>(items: readonly From[], work: (item: From) => Promise<To>): Promise<readonly To[]> {
-  const results: To[] = [];
-  for (const item of items) results.push(await work(item));
-  return results;
-}
-
-function benchRecord({ threads, variant, manifest, work, peakBytes, ...speed }: Measured, roofs: Roofs, host: Host): BenchRecord {
+function benchRecord(
+  { manifest, threads, roofs, host: { engine, cpu } }: Setting,
+  { variant, firstTokenSeconds }: Measurement,
+  { work, speed: { prefillTokensPerSecond, decodeTokensPerSecond }, peakBytes }: MeasuredWork,
+): BenchRecord {
   const cost = tokenCost(manifest);
   // The first decoded token sees itself and what is before it, and each of the others one position more.
   const bytesPerToken = decodeBytes(cost, work.depth + (work.decode + 1) / 2);
@@ -117,14 +107,23 @@ function benchRecord({ threads, variant, manifest, work, peakBytes, ...speed }: 
     threads,
     variant,
     depth: work.depth,
-    ...speed,
+    prefillTokensPerSecond,
+    decodeTokensPerSecond,
+    firstTokenSeconds,
     peakBytes,
     bytesPerToken,
     readBandwidth: roofs.readBandwidth,
-    roofRatio: (speed.decodeTokensPerSecond * bytesPerToken) / roofs.readBandwidth,
-    prefillRoofRatio: (speed.prefillTokensPerSecond * prefillMacs(cost, work.prompt)) / macRate,
-    ...host,
+    roofRatio: (decodeTokensPerSecond * bytesPerToken) / roofs.readBandwidth,
+    prefillRoofRatio: (prefillTokensPerSecond * prefillMacs(cost, work.prompt)) / macRate,
+    engine,
+    cpu,
   };
+}
+
+async function inTurn<From, To>(items: readonly From[], work: (item: From) => Promise<To>): Promise<readonly To[]> {
+  const results: To[] = [];
+  for (const item of items) results.push(await work(item));
+  return results;
 }
 
 /** What ran the code, and the processor, as far as the system tells. */
@@ -149,13 +148,23 @@ export interface VariantFigures {
   readonly figures: readonly KernelFigure[];
 }
 
-/** Measures the kernels whose name holds `pattern`, for every variant of the target that runs here; variants without one are left out. */
-export async function kernelFigures(target: Target, pattern: string, onStage: OnStage): Promise<readonly VariantFigures[]> {
-  const runnable = target.variants.filter(runsHere(target));
+/** Which kernels to measure: all whose name holds `pattern`, of every variant or of the one called `variant`. */
+export interface KernelWish {
+  readonly pattern: string;
+  readonly variant: string | null;
+}
+
+/**
+ * Measures kernels on one thread, for every variant of the target that runs here; variants without one are left out. Throws native/machine where
+ * none runs here.
+ */
+export async function kernelFigures(target: Target, wish: KernelWish, onStage: OnStage): Promise<readonly VariantFigures[]> {
+  const { pattern } = wish;
+  const runnable = target.variants.filter(runsHere(target)).filter(({ name }) => wish.variant === null || name === wish.variant);
   if (runnable.length === 0) {
-    throw new LfmcError("native/machine", "has no variant that this machine runs", {
+    throw new LfmcError("native/machine", `has no variant ${wish.variant === null ? "" : `"${wish.variant}" `}that this machine runs`, {
       subject: target.name,
-      hint: "choose another --target",
+      hint: `it has ${target.variants.map(({ name }) => name).join(", ")}; choose another --target`,
     });
   }
   const measured = await inTurn(runnable, async (variant): Promise<readonly VariantFigures[]> => {
@@ -178,9 +187,10 @@ function runsHere(target: Target): (variant: TargetVariant) => boolean {
   return (variant) => !variant.threads && variant.features.every((feature) => features.has(feature));
 }
 
-function variantNamed({ variants }: Target, name: string): TargetVariant {
+/** The target's variant that an artefact's is; a name stands for a variant of one thread and one of several, or for one that runs either. */
+function variantNamed({ variants }: Target, { variant, isThreaded }: Measurement): TargetVariant {
   return required(
-    variants.find((variant) => variant.name === name),
-    `variant ${name}`,
+    variants.find(({ name, threads }) => name === variant && threads === isThreaded),
+    `variant ${variant}`,
   );
 }

@@ -9,20 +9,28 @@ import { recordKernel, type KernelBuilder } from "../kernel/builder.ts";
 import { bytesOfType, vector, type Kernel, type Value, type Variable } from "../kernel/ir.ts";
 import { chunkBytes, f32Bytes, f32x16, i32x16, laneCount } from "../kernel/library/lanes.ts";
 
-/** Bytes that one iteration of `streamRead` reads. */
+/** Streams that a thread may read at once: what is fastest differs between processors and their prefetchers. */
+export const streamCounts = [1, 2, 4, 8] as const;
+
+/** Bytes that one iteration of `streamRead` reads of each stream. */
 export const streamStepBytes = 4 * chunkBytes;
 
-/** Reads `steps` times `streamStepBytes` in rising order: loads and one OR each, into two accumulators of 64 bytes. */
-export function streamRead(): Kernel {
-  return recordKernel("stream_read", "reads memory in rising order", (b) => {
-    const from = b.pointer("from", "read", `bytes [steps, ${streamStepBytes}]`);
+/**
+ * Reads `streams` neighbouring runs of `steps` times `streamStepBytes` each, all in rising order and at once: loads and one OR each, into two
+ * accumulators of 64 bytes.
+ */
+export function streamRead(streams: number): Kernel {
+  return recordKernel(`stream_read_${streams}`, "reads memory in rising order", (b) => {
+    const from = b.pointer("from", "read", `bytes [${streams}, steps, ${streamStepBytes}]`);
     const out = b.pointer("out", "write", "what was read, OR'ed: 64 bytes");
-    const steps = b.scalar("steps", "runs of bytes to read");
+    const steps = b.scalar("steps", "runs of bytes to read of each stream");
     const sums = [0, 1].map((i) => b.variable(`sum${i}`, b.literal(i32x16, 0)));
+    const runs = Array.from({ length: streams }, (_, stream) => b.advance(from, b.mul(steps, stream), streamStepBytes));
     b.for("step", 0, steps, 1, (step) => {
+      const at = b.mul(step, streamStepBytes);
       for (let chunk = 0; chunk < streamStepBytes / chunkBytes; chunk++) {
         const sum = sums[chunk % sums.length] ?? internal("no accumulator");
-        b.assign(sum, b.or(b.read(sum), b.load(i32x16, from, b.mul(step, streamStepBytes), chunk * chunkBytes)));
+        for (const run of runs) b.assign(sum, b.or(b.read(sum), b.load(i32x16, run, at, chunk * chunkBytes)));
       }
     });
     b.store(

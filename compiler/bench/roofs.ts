@@ -6,8 +6,8 @@ import type { Target, TargetVariant } from "../../targets/target.ts";
 import { internal, required } from "../errors.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import type { KernelCall } from "../native/kernels.ts";
-import { instantiateKernels, type KernelFunction } from "./instance.ts";
-import { dotRate, dotTiles, floatRate, floatTiles, streamRead, streamStepBytes, type RateKernel } from "./roof-kernels.ts";
+import { instantiateKernels, type KernelFunction, type KernelInstance } from "./instance.ts";
+import { dotRate, dotTiles, floatRate, floatTiles, streamCounts, streamRead, streamStepBytes, type RateKernel } from "./roof-kernels.ts";
 import { now, samplesInTurn } from "./timing.ts";
 
 export interface Roofs {
@@ -27,55 +27,53 @@ export interface RoofSetting {
 
 /** Larger than the last-level cache of any machine that lends few of its cores. */
 const streamedBytes = 256 * 2 ** 20;
-const patience = { least: 5, most: 20, seconds: 0.6 };
+const patience = { least: 5, most: 12, seconds: 0.3 };
 
 /** Measures them; takes some seconds, and 256 MB while it runs. */
-export async function measureRoofs(setting: RoofSetting): Promise<Roofs> {
-  const { variant } = setting;
+export async function measureRoofs({ target, variant, threads }: RoofSetting): Promise<Roofs> {
   const atom = required(variant.atoms[0], `dot atom of ${variant.name}`);
-  return {
-    readBandwidth: await readBandwidth(setting),
-    dotRate: await bestRate(
-      setting,
-      dotTiles.map((tiles) => dotRate(atom, tiles)),
-    ),
-    floatRate: await bestRate(setting, floatTiles.map(floatRate)),
+  const streams = streamCounts.map((count) => ({ count, kernel: streamRead(count) }));
+  const dots = dotTiles.map((tiles) => dotRate(atom, tiles));
+  const floats = floatTiles.map(floatRate);
+  const kernels = [...streams, ...dots, ...floats].map(({ kernel }) => kernel);
+  const machine = await instantiateKernels(target, variant, kernels, streamedBytes + threads * rateBytes, threads);
+  const best = async <T>(each: readonly T[], rate: (item: T) => Promise<number>): Promise<number> => {
+    let most = 0;
+    for (const item of each) most = Math.max(most, await rate(item));
+    return most;
   };
+  const roofs = {
+    readBandwidth: await best(streams, ({ kernel, count }) => readRate(functionOf(machine, kernel), machine.base, threads, count)),
+    dotRate: await best(dots, (rate) => multiplyRate(functionOf(machine, rate.kernel), machine.base, threads, rate)),
+    floatRate: await best(floats, (rate) => multiplyRate(functionOf(machine, rate.kernel), machine.base, threads, rate)),
+  };
+  await machine.close();
+  return roofs;
 }
 
-async function bestRate(setting: RoofSetting, kernels: readonly RateKernel[]): Promise<number> {
-  let best = 0;
-  for (const kernel of kernels) best = Math.max(best, await rateOf(setting, kernel));
-  return best;
+function functionOf({ functions }: KernelInstance, { name }: Kernel): KernelFunction {
+  return required(functions.get(name), name);
 }
 
-/** A kernel over `bytes` of memory, and what its functions know the first byte as. */
-async function functionOf({ target, variant }: RoofSetting, kernel: Kernel, bytes: number): Promise<{ run: KernelFunction; base: number }> {
-  const { functions, base } = await instantiateKernels(target, variant, [kernel], bytes);
-  return { run: required(functions.get(kernel.name), kernel.name), base };
-}
-
-/** Every thread reads its share and writes where no other does. */
-async function readBandwidth(setting: RoofSetting): Promise<number> {
-  const { threads } = setting;
-  const { run, base } = await functionOf(setting, streamRead(), streamedBytes + threads * streamStepBytes);
-  const steps = Math.floor(streamedBytes / streamStepBytes / threads);
+/** Bytes a second. Every thread reads its share, as so many streams, and writes where no other does. */
+async function readRate(run: KernelFunction, base: number, threads: number, streams: number): Promise<number> {
+  const steps = Math.floor(streamedBytes / streamStepBytes / threads / streams);
+  const share = steps * streams * streamStepBytes;
   const calls = Array.from({ length: threads }, (_, thread): KernelCall => {
-    return [base + thread * steps * streamStepBytes, base + streamedBytes + thread * streamStepBytes, steps];
+    return [base + thread * share, base + streamedBytes + thread * rateBytes, steps];
   });
-  return (threads * steps * streamStepBytes) / (await bestSeconds(run, calls));
+  return (threads * share) / (await bestSeconds(run, calls));
 }
 
-/** Long enough that starting threads takes no part in it. */
+/** Long enough that waking threads takes no part in it. */
 const leastSeconds = 0.02;
 const fewestSteps = 1 << 16;
 const mostSteps = 1 << 29;
-/** Of one thread: what the kernel reads, and half way on what it writes; an atom of sixteen rows writes eight times sixteen of them. */
+/** Of one thread: what a kernel reads, and half way on what it writes; an atom of sixteen rows writes eight times sixteen of them. */
 const rateBytes = 65536;
 
-async function rateOf(setting: RoofSetting, { kernel, macsPerStep }: RateKernel): Promise<number> {
-  const { threads } = setting;
-  const { run, base } = await functionOf(setting, kernel, threads * rateBytes);
+/** Multiply-adds a second. */
+async function multiplyRate(run: KernelFunction, base: number, threads: number, { macsPerStep }: RateKernel): Promise<number> {
   const callsOf = (steps: number): readonly KernelCall[] =>
     Array.from({ length: threads }, (_, thread): KernelCall => {
       const from = base + thread * rateBytes;
@@ -89,7 +87,7 @@ async function rateOf(setting: RoofSetting, { kernel, macsPerStep }: RateKernel)
 /** Least seconds that the calls take, all at once, after runs that let an engine's optimising compiler step in. */
 async function bestSeconds(run: KernelFunction, calls: readonly KernelCall[]): Promise<number> {
   const runOnce = (): Promise<number> => secondsOfCalls(run, calls);
-  await samplesInTurn({ least: 1, most: 10_000, seconds: 0.2 }, runOnce);
+  await samplesInTurn({ least: 1, most: 10_000, seconds: 0.15 }, runOnce);
   return Math.min(...(await samplesInTurn(patience, runOnce)));
 }
 

@@ -10,7 +10,11 @@ export interface BenchShape {
   readonly model: ImportedModel;
   /** Encodings of the weights to measure. */
   readonly quants: readonly WeightFormat[];
+  /** Rows of the calls to measure. */
+  readonly rows: readonly number[];
 }
+
+const decodeAndPrefill = [1, 64];
 
 const noTokens = { bos: null, eos: [], pad: null };
 
@@ -39,6 +43,19 @@ const lfm2350M: ModelConfig = {
   feedForwardSize: 4608,
 };
 
+/** Each kind of layer, two of them with experts; all 24 would take 4.8 GB. */
+const lfm28BA1B: ModelConfig = {
+  ...common,
+  type: "lfm2_moe",
+  vocabSize: 65536,
+  hiddenSize: 2048,
+  layers: layers(3, [1]),
+  heads: 32,
+  kvHeads: 8,
+  feedForwardSize: 7168,
+  moe: { expertCount: 32, expertsPerToken: 4, expertSize: 1792, denseLayers: 1, normalizeTopK: true, routedScale: 1, expertBias: true },
+};
+
 const demo: ModelConfig = {
   ...common,
   vocabSize: 4096,
@@ -49,10 +66,14 @@ const demo: ModelConfig = {
   feedForwardSize: 640,
 };
 
-/** LFM2-350M as it is used, and the demo model in every encoding: in f32 the larger one would take 1.4 GB. */
+/**
+ * LFM2-350M as it is used, a part of LFM2-8B-A1B, and the demo model in whole weights too: in f32 the larger ones would take gigabytes. The mixture
+ * only decodes: without real weights, all rows of a call would go to the same experts.
+ */
 export const benchShapes: readonly BenchShape[] = [
-  { model: shapeOf("LFM2-350M", lfm2350M), quants: ["q4_0"] },
-  { model: shapeOf("demo-model", demo), quants: ["q4_0", "f32"] },
+  { model: shapeOf("LFM2-350M", lfm2350M), quants: ["q4_0"], rows: decodeAndPrefill },
+  { model: shapeOf("LFM2-8B-A1B (3 of 24 layers)", lfm28BA1B), quants: ["q4_0"], rows: [1] },
+  { model: shapeOf("demo-model", demo), quants: ["q4_0", "f32"], rows: decodeAndPrefill },
 ];
 
 function layers(count: number, attention: readonly number[]): ModelConfig["layers"] {

@@ -1,12 +1,17 @@
 /** `lfmc bench`: an artefact's speed next to the machine's own, or that of single kernels. */
+import { writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { Command, Option } from "commander";
 import { printTable, type Column } from "../bench/table.ts";
+import { firstPrompt } from "../bench/measurement.ts";
+import { rooflineSvg } from "../bench/roofline.ts";
 import { artefactRecords, kernelFigures, type Host, type BenchRecord, type VariantFigures } from "../bench/records.ts";
 import type { KernelFigure } from "../bench/kernels.ts";
 import { LfmcError } from "../errors.ts";
 import { loadTarget, targetNames, type TargetName } from "../targets.ts";
 import { numberList, wholeNumber } from "./flags.ts";
-import { openArtefact } from "./open-artefact.ts";
+import { artefactManifest, libraryOf } from "./open-artefact.ts";
 import { print, progress } from "./report.ts";
 
 interface Flags {
@@ -19,6 +24,8 @@ interface Flags {
   /** `true` where the flag has no pattern. */
   readonly kernels?: string | true;
   readonly json?: boolean;
+  /** With --kernels: where to write a roofline plot. */
+  readonly svg?: string;
 }
 
 export function benchCommand(): Command {
@@ -30,8 +37,12 @@ export function benchCommand(): Command {
     .option("--depth <list>", "tokens in the cache before prompt and decoding: 0,1024", numberList, [0])
     .option("--threads <list>", "threads to run on: 1,2", numberList, [1])
     .option("--variant <name>", "code variant to run")
-    .option("--kernels [pattern]", "measure the kernels whose name holds the pattern, at LFM2-350M's and the demo model's shapes")
+    .option(
+      "--kernels [pattern]",
+      "measure the kernels whose name holds the pattern, at shapes of LFM2-350M, LFM2-8B-A1B and the demo model",
+    )
     .addOption(new Option("--target <target>", "with --kernels: whose code").choices(targetNames).default("wasm-simd"))
+    .option("--svg <file>", "with --kernels: write a roofline plot")
     .option("--json", "print the records as JSON")
     .action(async (artefact: string | undefined, flags: Flags) => {
       if ((artefact === undefined) === (flags.kernels === undefined)) {
@@ -40,14 +51,23 @@ export function benchCommand(): Command {
           hint: "lfmc bench DIR, or lfmc bench --kernels",
         });
       }
+      if (flags.svg !== undefined && flags.kernels === undefined) {
+        throw new LfmcError("usage/flag", "shows kernels, not artefacts", { subject: "--svg", hint: "give --kernels too" });
+      }
       if (artefact === undefined) await benchKernels(flags);
       else await benchArtefact(artefact, flags);
     });
 }
 
 async function benchArtefact(artefact: string, { prompt, decode, depth, threads, variant, json }: Flags): Promise<void> {
-  const open = (count: number) => openArtefact(artefact, { threads: count, verify: false, variant });
-  const records = await artefactRecords(open, loadTarget, { prompt, decode, depths: depth, threads }, progress);
+  const manifest = await artefactManifest(artefact);
+  const place = {
+    base: pathToFileURL(`${resolve(artefact)}/`).href,
+    library: manifest.target === "wasm-simd" ? null : (await libraryOf(artefact, manifest)).href,
+    variant: variant ?? null,
+  };
+  const work = { prompt, decode, depths: depth, threads };
+  const records = await artefactRecords({ manifest, ...place }, loadTarget, work, progress);
   if (json) print(JSON.stringify(records, null, 2));
   else
     print(
@@ -56,19 +76,22 @@ async function benchArtefact(artefact: string, { prompt, decode, depth, threads,
         `${artefact}: prompt ${prompt}, decode ${decode} tokens; medians`,
         "",
         printTable(records, benchColumns),
+        "",
+        ...benchNotes,
       ].join("\n"),
     );
 }
 
-async function benchKernels({ kernels, target, json }: Flags): Promise<void> {
+async function benchKernels({ kernels, target, variant, json, svg }: Flags): Promise<void> {
   const pattern = kernels === undefined || kernels === true ? "" : kernels;
-  const variants = await kernelFigures(await loadTarget(target), pattern, progress);
+  const variants = await kernelFigures(await loadTarget(target), { pattern, variant: variant ?? null }, progress);
   if (variants.length === 0) {
     throw new LfmcError("usage/flag", `no kernel's name holds ${JSON.stringify(pattern)}`, {
       subject: "--kernels",
       hint: "lfmc inspect <model> --kernels shows names",
     });
   }
+  if (svg !== undefined) await writeFile(svg, rooflineSvg(variants.map((each) => ({ ...each, host: describeHost(each.host) }))));
   if (json) {
     const records = variants.flatMap(({ figures }) => figures.map(({ record }) => record));
     print(JSON.stringify(records, null, 2));
@@ -93,7 +116,11 @@ function titleOf({ model, rows, record }: KernelFigure): string {
 
 /** One line for each engine or compiler. */
 function describeHosts(hosts: readonly Host[]): readonly string[] {
-  return [...new Set(hosts.map(({ engine, cpu }) => `${engine}; ${cpu}`))];
+  return [...new Set(hosts.map(describeHost))];
+}
+
+function describeHost({ engine, cpu }: Host): string {
+  return `${engine}; ${cpu}`;
 }
 
 function giga(perSecond: number): string {
@@ -112,6 +139,12 @@ const benchColumns: readonly Column<BenchRecord>[] = [
   { title: "peak MB", cell: ({ peakBytes }) => (peakBytes / 1e6).toFixed(0) },
   { title: "MB/token", cell: ({ bytesPerToken }) => (bytesPerToken / 1e6).toFixed(1) },
   { title: "read GB/s", cell: ({ readBandwidth }) => giga(readBandwidth) },
+];
+
+/** What the table's titles are too short for. */
+const benchNotes = [
+  "of roof: prefill's multiplications over their rate in registers, decoding's bytes over the read bandwidth, on as many threads",
+  `first token: after a prompt of ${firstPrompt}, from the call of load in a fresh process, files cached; peak: resident set of a process that does this work`,
 ];
 
 const kernelColumns: readonly Column<KernelFigure>[] = [

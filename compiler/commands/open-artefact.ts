@@ -18,7 +18,7 @@ import { progress, progressBar } from "./report.ts";
 export interface OpenOptions {
   readonly variant?: string | undefined;
   readonly threads?: number | undefined;
-  /** Hash every file first, so that an altered one is told from one that was not; on by default. */
+  /** Hash what is run and the weights, so that an altered file is told from one that was not; on by default. */
   readonly verify?: boolean;
 }
 
@@ -39,10 +39,7 @@ export async function artefactManifest(folder: string): Promise<Manifest> {
   });
 }
 
-/**
- * Checks the sha256 of weights, code and sources, reading them in pieces: the runtime's own check would hold a second copy. Throws
- * artefact/mismatch.
- */
+/** Checks the sha256 of weights, code and sources, reading them in pieces. Throws artefact/mismatch. */
 export async function verifyFiles(folder: string, { weights, variants, sources }: Manifest): Promise<void> {
   const files = [...variants.map(({ module, sha256 }) => ({ path: module, sha256 })), ...sources, ...weights];
   for (const { path, sha256 } of files) {
@@ -59,13 +56,16 @@ export async function verifyFiles(folder: string, { weights, variants, sources }
 /** Loads a model, with progress on a terminal; of a C artefact, builds its library first. Throws io/missing where the folder is no artefact. */
 export async function openArtefact(folder: string, { variant, threads, verify = true }: OpenOptions = {}): Promise<Model> {
   const manifest = await artefactManifest(folder);
-  if (verify) await verifyFiles(folder, manifest);
-  const library = manifest.target === "wasm-simd" ? undefined : await libraryOf(folder, manifest);
+  const isModule = manifest.target === "wasm-simd";
+  // The runtime hashes a module's weights as it reads them; a library maps its own.
+  if (verify && !isModule) await verifyFiles(folder, manifest);
+  const library = isModule ? undefined : await libraryOf(folder, manifest);
   const model = await load({
     base: pathToFileURL(`${resolve(folder)}/`),
     library,
     variant,
     threads,
+    verify: verify && isModule,
     onProgress: ({ phase, loadedBytes, totalBytes }) => {
       if (phase === "weights") progressBar("loading weights", loadedBytes, totalBytes);
     },
@@ -74,7 +74,8 @@ export async function openArtefact(folder: string, { variant, threads, verify = 
   return model;
 }
 
-async function libraryOf(folder: string, manifest: Manifest): Promise<URL> {
+/** The library of a C artefact, built unless it has been. Throws native/compiler. */
+export async function libraryOf(folder: string, manifest: Manifest): Promise<URL> {
   progress(`building ${manifest.name}`);
   try {
     return pathToFileURL((await buildLibrary(resolve(folder), manifest)).path);

@@ -23,10 +23,33 @@ export interface AtomFormat {
   readonly isCentred: boolean;
   /** The weights of `n` rows for one step, from their place in a panel (library/panels); the registers that `step` takes. */
   load(b: KernelBuilder, place: Place): Registers;
-  /** accumulator + weights * activations; the first step of a group gets no registers, which stand for zero. */
+  /**
+   * An accumulator whose sums start from `initial`, an i32 for each of `n` rows, where that costs nothing (m is 1); without it they start from
+   * zero, and whoever finishes adds.
+   */
+  start?(b: KernelBuilder, initial: Value): Registers;
+  /** accumulator + weights * activations; the first step of a group gets `start`'s registers, or none, which stand for zero. */
   step(b: KernelBuilder, accumulator: Registers, activations: Registers, weights: Registers): Registers;
   /** The exact sums as i32: for each of `m` rows of activations a vector with one lane for each of `n` rows of weights. */
   finish(b: KernelBuilder, accumulator: Registers): readonly Value[];
+}
+
+/** How many rows and panels are multiplied together. */
+export interface TileShape {
+  /** Rows of activations of a tile, a multiple of m. The rows that fill none go one by one. */
+  readonly rows: number;
+  /**
+   * Where a panel is unpacked first, once for all tiles (library/unpacked-product; m is 1): times n rows of it that are multiplied together, so
+   * that sums, weights and activations fit the registers. null where tiles multiply straight from the packed panel.
+   */
+  readonly unpackedParts: number | null;
+  /** Panels that a single row meets by turns (library/streamed-product); 1 for one after the other. */
+  readonly panels: number;
+}
+
+/** Tiles of so many rows, straight from the packed panels, one after the other. */
+export function packedTiles(...rows: readonly number[]): readonly TileShape[] {
+  return rows.map((count) => ({ rows: count, unpackedParts: null, panels: 1 }));
 }
 
 export interface DotAtom {
@@ -40,8 +63,8 @@ export interface DotAtom {
     /** Elements of k that one step covers; divides 32. */
     readonly k: number;
   };
-  /** Numbers of rows (of activations) that a tile may have, multiples of m, largest useful first. */
-  readonly rowsPerTile: readonly number[];
+  /** Tiles to choose among. */
+  readonly tiles: readonly TileShape[];
   /** Multiplies the rows that fill no multiple of m; null where m is 1. */
   readonly rest: DotAtom | null;
   /** The 8-bit activations of `m` rows for one step: `k` bytes at each place. */

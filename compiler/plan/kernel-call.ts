@@ -16,6 +16,7 @@ export type Operand =
   | { readonly kind: "weight"; readonly constant: ValueName }
   | { readonly kind: "state"; readonly layer: number }
   | { readonly kind: "rows" }
+  | { readonly kind: "choices" }
   | { readonly kind: "scratch" }
   | { readonly kind: "temporary"; readonly temporary: Temporary; readonly part: BufferPart }
   | { readonly kind: "count"; readonly of: RowCount };
@@ -60,6 +61,7 @@ export type Rule = (node: Node, context: SelectContext) => readonly KernelCall[]
 export const value = (name: ValueName): Operand => ({ kind: "value", value: name, part: "data" });
 export const weight = (constant: ValueName): Operand => ({ kind: "weight", constant });
 export const rows: Operand = { kind: "rows" };
+export const choices: Operand = { kind: "choices" };
 export const scratch: Operand = { kind: "scratch" };
 
 /** An input of a node. */

@@ -6,6 +6,7 @@ import { internal, required } from "../errors.ts";
 import { inferTypes } from "../graph/types-of.ts";
 import type { Graph, ValueName } from "../graph/types.ts";
 import type { Kernel } from "../kernel/ir.ts";
+import { choiceBytes } from "../kernel/library/argmax.ts";
 import { f32Bytes } from "../kernel/library/lanes.ts";
 import { panelRows, type PanelLayout } from "../kernel/library/panels.ts";
 import { boundNames, partitionKernel } from "../kernel/partition.ts";
@@ -16,7 +17,7 @@ import type { PackedForm } from "./constants.ts";
 import type { KernelCall, Operand, SelectContext } from "./kernel-call.ts";
 import { alignment, placeTenants, type Tenant } from "./lifetimes.ts";
 import type { Limits, MemoryPlan, Placement, Program, Region, Space, Step, StepArgument } from "./program.ts";
-import { select } from "./select.ts";
+import { choose, select } from "./select.ts";
 import { layoutState, type StateLayout } from "./state.ts";
 import type { TargetFacts } from "./target-facts.ts";
 
@@ -67,7 +68,7 @@ export function plan(input: PlanInput): Program {
     strideOf,
     layoutOf: (name) => panelLayout(input, name),
   };
-  const selected = graph.nodes.flatMap((node) => select(node, context));
+  const selected = [...graph.nodes.flatMap((node) => select(node, context)), choose(graph.output, context)];
   const calls = input.target.threads ? selected.map(shared) : selected.map((call) => ({ ...call, axis: null }));
 
   const buffers = new Map<ValueName, Buffer>();
@@ -160,12 +161,13 @@ function layoutMemory(
   };
   const rows = region(limits.prefillChunk * rowBytes);
   const logitsRegion = { ...region(logits.bytes), strideBytes: logits.strideBytes };
+  const choices = region(limits.logitRows * choiceBytes);
   const state = { ...region(slotBytes * limits.sessions), slotBytes, rings, checkpoints };
   const weights = target.weights === "inside" ? region(weightBytes) : { offset: 0, bytes: weightBytes };
   // Last: its size is all in which the variants of a target may differ.
   const scratch = region(scratchBytes);
   const placed = placements.map((placement) => ({ ...placement, offset: scratch.offset + placement.offset }));
-  return { bytes: next, rows, weights, threadBytes, state, scratch, logits: logitsRegion, placements: placed };
+  return { bytes: next, rows, weights, threadBytes, state, scratch, logits: logitsRegion, choices, placements: placed };
 }
 
 interface Resolver {
@@ -183,6 +185,8 @@ function resolver({ input, state, memory, buffers, viewOf }: Resolver): (call: K
     switch (operand.kind) {
       case "rows":
         return memory.rows.offset;
+      case "choices":
+        return memory.choices.offset;
       case "weight":
         return memory.weights.offset + required(input.weights.get(operand.constant), `packed constant ${operand.constant}`).offset;
       case "state":
@@ -230,9 +234,9 @@ function noteOf(operand: Exclude<Operand, { kind: "count" }>): string {
     case "state":
       return `state ${operand.layer}`;
     case "rows":
-      return "rows";
+    case "choices":
     case "scratch":
-      return "scratch";
+      return operand.kind;
   }
 }
 

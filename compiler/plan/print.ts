@@ -12,6 +12,7 @@ export function printMemory(memory: Omit<MemoryPlan, "placements">): string {
     `${"region".padEnd(8)} ${"offset".padStart(width)} ${"bytes".padStart(width)}`,
     line("rows", memory.rows),
     line("logits", memory.logits, `${memory.logits.strideBytes} a row`),
+    line("choices", memory.choices),
     line("state", memory.state, `${session.bytes} a session:`),
     part("KV cache", session.kvCacheBytes),
     part("conv rings", session.ringBytes),

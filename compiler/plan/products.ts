@@ -1,6 +1,7 @@
 /** Matrix products: where several tiles would do, the cheapest by the cost formula is taken. */
 import { required } from "../errors.ts";
 import type { Node, ValueName } from "../graph/types.ts";
+import { packedTiles } from "../kernel/atom.ts";
 import { countKernel } from "../kernel/count.ts";
 import { gemm, tileBytes, type GemmSpec } from "../kernel/library/gemm.ts";
 import { panelCount, panelRows } from "../kernel/library/panels.ts";
@@ -37,7 +38,7 @@ export function productCall(
   node: Node,
   context: SelectContext,
   matrix: ValueName,
-  shape: Omit<GemmSpec, "layout" | "atom" | "rowsPerTile">,
+  shape: Omit<GemmSpec, "layout" | "atom" | "tile">,
   args: Readonly<Record<string, Operand>>,
 ): KernelCall {
   const layout = context.layoutOf(matrix);
@@ -47,25 +48,28 @@ export function productCall(
     context,
     gemm(spec),
     { weights: weight(matrix), tile: scratch, ...args },
-    { scratchBytes: tileBytes(spec), axis: { loop: "panel", units: panelCount(layout) } },
+    { scratchBytes: tileBytes(spec), axis: { loop: "panels", units: Math.ceil(panelCount(layout) / spec.tile.panels) } },
   );
 }
 
-/** Rows of a tile for f32 activations: sixteen accumulators of four lanes. */
-const floatTiles = [4, 2, 1];
+/** Tiles for f32 activations: sixteen accumulators of four lanes. */
+const floatTiles = packedTiles(4, 2, 1);
 
-function cheapestTile(context: SelectContext, spec: Omit<GemmSpec, "atom" | "rowsPerTile">): GemmSpec {
+function cheapestTile(context: SelectContext, spec: Omit<GemmSpec, "atom" | "tile">): GemmSpec {
   const candidates = (spec.inputStride === null ? context.target.atoms : [null]).flatMap((atom) => {
-    const tiles = atom?.rowsPerTile ?? floatTiles;
-    const filled = tiles.filter((rowsPerTile) => rowsPerTile <= context.limits.prefillChunk);
+    const tiles = atom?.tiles ?? floatTiles;
+    const filled = tiles.filter(({ rows }) => rows <= context.limits.prefillChunk);
     // Where no call fills a tile, all rows go the way of those that are left.
-    const possible = filled.length > 0 ? filled : tiles.slice(-1);
-    return possible.map((rowsPerTile): GemmSpec => ({ ...spec, atom, rowsPerTile }));
+    const possible = filled.length > 0 ? filled : tiles.toSorted((a, b) => a.rows - b.rows).slice(0, 1);
+    return possible.map((tile): GemmSpec => ({ ...spec, atom, tile }));
   });
   const costs = candidates.map((candidate) => ({ candidate, cost: tileCost(candidate, context.target) }));
   const [best] = costs.toSorted((a, b) => a.cost - b.cost);
   return required(best, `dot atom for ${context.target.variant}`).candidate;
 }
+
+/** Rows of a call for which tiles are chosen. */
+const usualRows = 64;
 
 /**
  * The cost of a tile: vector instructions a row, of one panel and a few columns. On WASM SIMD four rows a tile beat two by 10 to 20 %
@@ -73,8 +77,9 @@ function cheapestTile(context: SelectContext, spec: Omit<GemmSpec, "atom" | "row
  */
 export function tileCost(spec: GemmSpec, { vectorBytes }: TargetFacts): number {
   const columns = 256;
+  const rows = spec.tile.rows * Math.max(1, Math.floor(usualRows / spec.tile.rows));
   const layout = { ...spec.layout, matrices: 1, rows: panelRows, columns };
   const sample = { ...spec, layout, byExpert: false, inputStride: spec.inputStride === null ? null : columns };
-  const { operations, loads } = countKernel(gemm(sample), { rows: spec.rowsPerTile }, { vectorBytes });
-  return (operations + loads) / spec.rowsPerTile;
+  const { operations, loads } = countKernel(gemm(sample), { rows }, { vectorBytes });
+  return (operations + loads) / rows;
 }

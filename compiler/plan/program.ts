@@ -19,7 +19,7 @@ export type StepArgument =
 /** One kernel call; arguments in the order of the kernel's parameters. */
 export interface Step {
   readonly kernel: string;
-  /** The graph value that it computes. */
+  /** The graph value that it computes, or chooses from. */
   readonly label: string;
   readonly arguments: readonly StepArgument[];
   /** Units of work that threads divide among them; null where one thread runs the step. */
@@ -65,6 +65,8 @@ export interface MemoryPlan {
   readonly state: Region & { readonly slotBytes: number; readonly rings: readonly Ring[]; readonly checkpoints: Checkpoints };
   readonly scratch: Region;
   readonly logits: Region & { readonly strideBytes: number };
+  /** The likeliest token of each row of logits, one i32 a row. */
+  readonly choices: Region;
   /** Where each value of the forward pass lies. */
   readonly placements: readonly Placement[];
 }

@@ -2,8 +2,11 @@
  * Kernel selection: one rule for each graph op, from a node to the kernel calls that compute it. Operands have no addresses yet.
  */
 import { internal } from "../errors.ts";
-import type { Node } from "../graph/types.ts";
-import { attention, attentionScratchBytes } from "../kernel/library/attention.ts";
+import type { Node, ValueName } from "../graph/types.ts";
+import { argmax } from "../kernel/library/argmax.ts";
+import { scratchLayout } from "../kernel/library/attention-scratch.ts";
+import { attentionTile } from "../kernel/library/attention-tiles.ts";
+import { attention } from "../kernel/library/attention.ts";
 import { elementwise } from "../kernel/library/elementwise.ts";
 import { embedding } from "../kernel/library/embedding.ts";
 import { shortConvEpilogue, storeEpilogue, swigluEpilogue } from "../kernel/library/epilogues.ts";
@@ -18,6 +21,7 @@ import { ropeTableName } from "./constants.ts";
 import { mixExperts, route } from "./experts.ts";
 import {
   call,
+  choices,
   input,
   output,
   partsOf,
@@ -92,22 +96,25 @@ const attend: Rule = (node, context) => {
   const window = node.attributes.window;
   const common = { row_list: rows, cache: { kind: "state", layer } } as const;
   const append = kvAppend({ ...cache, keyStride: context.strideOf(k), valueStride: context.strideOf(v) });
+  const heads = Number(node.attributes.heads);
+  const axis = { loop: "head", units: cache.kvHeads };
   const attending = attention({
     ...cache,
-    heads: Number(node.attributes.heads),
+    heads,
+    tile: attentionTile(heads / cache.kvHeads, context.target.vectorBytes),
     scale: Number(node.attributes.scale),
     window: typeof window === "number" ? window : null,
     queryStride: context.strideOf(q),
     outputStride: context.strideOf(out),
   });
   return [
-    call(node, context, append, { ...common, keys: value(k), values: value(v) }, { axis: { loop: "head", units: cache.kvHeads } }),
+    call(node, context, append, { ...common, keys: value(k), values: value(v) }, { axis }),
     call(
       node,
       context,
       attending,
       { ...common, queries: value(q), scratch, out: value(out) },
-      { scratchBytes: attentionScratchBytes(cache.headSize), axis: { loop: "head", units: Number(node.attributes.heads) } },
+      { scratchBytes: scratchLayout({ ...cache, heads }).bytes, axis },
     ),
   ];
 };
@@ -167,4 +174,15 @@ const rules: Readonly<Record<string, Rule>> = {
 export function select(node: Node, context: SelectContext): readonly KernelCall[] {
   const rule = Object.hasOwn(rules, node.op) ? rules[node.op] : undefined;
   return rule ? rule(node, context) : internal(`no kernel for ${node.op}`);
+}
+
+/** The last call of a program: the likeliest token of each row of logits. */
+export function choose(logits: ValueName, context: SelectContext): KernelCall {
+  return {
+    kernel: argmax({ width: context.widthOf(logits), stride: context.strideOf(logits) }),
+    label: logits,
+    arguments: { x: value(logits), out: choices, rows: { kind: "count", of: "logits" } },
+    scratchBytes: 0,
+    axis: { loop: "row", units: "logits" },
+  };
 }

@@ -12,5 +12,8 @@ export interface DecodeLimits {
   readonly chunk: number;
 }
 
-/** Evaluates what is pending, samples at least one and at most `most` tokens, appends them to the timeline and returns them. */
-export type Decoder = (timeline: Timeline, sample: Sampler, limits: DecodeLimits) => readonly number[];
+/**
+ * Evaluates what is pending, samples at least one and at most `most` tokens, appends them to the timeline and returns them. Without a sampler
+ * each token is the likeliest, by the model's own choice.
+ */
+export type Decoder = (timeline: Timeline, sample: Sampler | null, limits: DecodeLimits) => readonly number[];

@@ -3,11 +3,13 @@ import { LfmcError } from "../errors.ts";
 import type { Decoder } from "./decoder.ts";
 
 export const greedy: Decoder = (timeline, sample, { chunk }) => {
-  let [logits] = timeline.step(chunk, "last");
-  while (!logits && timeline.pending > 0) [logits] = timeline.step(chunk, "last");
-  if (!logits)
+  let token: number | undefined;
+  while (token === undefined && timeline.pending > 0) {
+    if (sample) token = timeline.step(chunk, "last").map((logits) => sample(logits, timeline.tokens))[0];
+    else [token] = timeline.choose(chunk, "last");
+  }
+  if (token === undefined)
     throw new LfmcError("run/input", "has no token to continue from", { subject: "session", hint: "Begin with at least one token." });
-  const token = sample(logits, timeline.tokens);
   timeline.append([token]);
   return [token];
 };

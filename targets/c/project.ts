@@ -22,7 +22,7 @@ export interface ProjectInput {
   };
   readonly limits: Limits;
   /** Offsets count from the memory's start, where the weights are not. */
-  readonly memory: Pick<MemoryMap, "bytes" | "rows" | "logits" | "state">;
+  readonly memory: Pick<MemoryMap, "bytes" | "rows" | "logits" | "choices" | "state">;
   /** Of each thread's scratch. */
   readonly threadBytes: number;
   /** Of weights.bin: its length with the trailer, and the sha256 (hexadecimal) of all before it. */
@@ -96,7 +96,7 @@ function fill(text: string, values: Readonly<Record<string, string | number>>): 
 }
 
 function planValues({ name, variants, model, limits, memory, threadBytes, weights, lfmcVersion }: ProjectInput) {
-  const { rows, logits, state } = memory;
+  const { rows, logits, choices, state } = memory;
   const { rings, checkpoints } = state;
   const units = variants.map((variant) => `  {&${unitSymbol(variant)}, ${needs[variant] ?? internal(`no needs of ${variant}`)}},`);
   return {
@@ -115,6 +115,7 @@ function planValues({ name, variants, model, limits, memory, threadBytes, weight
     rows_offset: rows.offset,
     logits_offset: logits.offset,
     logits_stride: logits.strideBytes,
+    choices_offset: choices.offset,
     state_offset: state.offset,
     slot_bytes: state.slotBytes,
     weight_bytes: weights.bytes,

@@ -18,12 +18,16 @@ export const pageBytes = 65536;
 /** The most pages that engines give a memory. */
 export const mostPages: Readonly<Record<AddressBits, number>> = { 32: 65536, 64: 262144 };
 const memoryName = "memory";
+/** binaryen's other passes make trees of values, which V8 computes in the order of their uses. */
+const orderKeepingPasses = ["precompute", "vacuum", "reorder-locals"];
 
 export interface MemoryImport {
   /** Initial size and maximum, in pages. */
   readonly pages: number;
   /** By default 32 where they reach all of the memory. */
   readonly addresses?: AddressBits;
+  /** Whether threads share it; by default not. */
+  readonly shared?: boolean;
 }
 
 /** A module under construction. */
@@ -32,15 +36,16 @@ export class Assembler {
   readonly features: readonly string[];
   readonly #module = new binaryen.Module();
   readonly #addresses: AddressBits;
+  readonly #functions: { readonly name: string; readonly keepsOrder: boolean }[] = [];
 
-  constructor({ pages, addresses = pages > mostPages[32] ? 64 : 32 }: MemoryImport) {
-    const { SIMD128, RelaxedSIMD, MutableGlobals, SignExt, Memory64, MVP } = binaryen.Features;
+  constructor({ pages, addresses = pages > mostPages[32] ? 64 : 32, shared = false }: MemoryImport) {
+    const { SIMD128, RelaxedSIMD, MutableGlobals, SignExt, Memory64, Atomics, MVP } = binaryen.Features;
     const isWide = addresses === 64;
     this.#addresses = addresses;
-    this.features = isWide ? ["memory64"] : [];
-    this.#module.setFeatures(SIMD128 | RelaxedSIMD | MutableGlobals | SignExt | (isWide ? Memory64 : MVP));
-    this.#module.setMemory(pages, pages, null, [], false, isWide, memoryName);
-    this.#module.addMemoryImport(memoryName, "env", "memory");
+    this.features = [...(isWide ? ["memory64"] : []), ...(shared ? ["threads"] : [])];
+    this.#module.setFeatures(SIMD128 | RelaxedSIMD | MutableGlobals | SignExt | (isWide ? Memory64 : MVP) | (shared ? Atomics : MVP));
+    this.#module.setMemory(pages, pages, null, [], shared, isWide, memoryName);
+    this.#module.addMemoryImport(memoryName, "env", "memory", shared);
   }
 
   // The instruction namespaces, as binaryen has them.
@@ -89,6 +94,17 @@ export class Assembler {
     return this.#module.local.set(local, value);
   }
 
+  /**
+   * A vector literal that compilers take for an unknown value. V8 builds a known one anew wherever it is used, in three instructions, inside
+   * the innermost loops too; this one is OR'ed with a zero that only we know to be one: no memory has 2^31 pages.
+   */
+  opaque(bytes: readonly number[]): Expression {
+    const { v128, i32, i32x4, memory } = this.#module;
+    const pages = memory.size(memoryName, this.#addresses === 64);
+    const zero = i32.shr_u(this.#addresses === 64 ? i32.wrap(pages) : pages, i32.const(31));
+    return v128.or(v128.const([...bytes]), i32x4.splat(zero));
+  }
+
   /** The pointer to a byte of the memory. */
   address(byte: number): Expression {
     return this.#addresses === 64 ? this.#module.i64.const(BigInt(byte)) : this.#module.i32.const(byte | 0);
@@ -117,8 +133,18 @@ export class Assembler {
     return ternary(Reflect.get(this.#module, "ptr"), operation, s, u, sum);
   }
 
-  /** Adds a function without a result. `locals` follow the parameters. */
-  addFunction(name: string, parameters: readonly LocalType[], locals: readonly LocalType[], body: readonly Expression[]): void {
+  /**
+   * Adds a function without a result. `locals` follow the parameters. `keepsOrder` forbids to move a value to where it is used: in kernels
+   * whose values were put in order so that they fit the registers.
+   */
+  addFunction(
+    name: string,
+    parameters: readonly LocalType[],
+    locals: readonly LocalType[],
+    body: readonly Expression[],
+    { keepsOrder = false }: { readonly keepsOrder?: boolean } = {},
+  ): void {
+    this.#functions.push({ name, keepsOrder });
     const typesOf = (types: readonly LocalType[]) => types.map((type) => this.#type(type));
     this.#module.addFunction(name, binaryen.createType(typesOf(parameters)), binaryen.none, typesOf(locals), this.block(body));
   }
@@ -139,7 +165,10 @@ export class Assembler {
       binaryen.setAlwaysInlineMaxSize(0);
       binaryen.setFlexibleInlineMaxSize(0);
       binaryen.setOneCallerInlineMaxSize(0);
-      this.#module.optimize();
+      for (const { name, keepsOrder } of this.#functions) {
+        if (keepsOrder) this.#module.runPassesOnFunction(name, orderKeepingPasses);
+        else this.#module.optimizeFunction(name);
+      }
       if (!this.#module.validate()) internal("binaryen rejects the optimised module");
     }
     const module = this.#module;

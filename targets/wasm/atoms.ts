@@ -1,6 +1,6 @@
 /** The dot atoms of WebAssembly: how its instructions multiply a group of 8-bit activations with grouped weights. */
 import { required } from "../../compiler/errors.ts";
-import type { AtomFormat, DotAtom, Registers } from "../../compiler/kernel/atom.ts";
+import type { AtomFormat, DotAtom, Registers, TileShape } from "../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../compiler/kernel/ir.ts";
 import { panelRows, runLength } from "../../compiler/kernel/library/panels.ts";
@@ -9,6 +9,12 @@ const bytes = vector("i8", 16);
 const sums = vector("i32", 4);
 const evenLanes = [0, 2, 4, 6];
 const oddLanes = [1, 3, 5, 7];
+
+/** Sixteen registers hold the sums of four rows by two parts, a step's weights and one row's activations; four panels by turns keep the memory busy. */
+const tiles: readonly TileShape[] = [
+  { rows: 4, unpackedParts: 2, panels: 4 },
+  { rows: 1, unpackedParts: null, panels: 1 },
+];
 
 /**
  * Of fixed SIMD: weights widened to 16 bits, `i32x4.dot_i16x8_s`. A row's four products of a run arrive as two pair sums, which stay
@@ -29,7 +35,7 @@ const pairSums: Omit<AtomFormat, "load"> = {
 export const simd128: DotAtom = {
   name: "simd128",
   tile: { m: 1, n: 4, k: 8 },
-  rowsPerTile: [4, 2, 1],
+  tiles,
   rest: null,
   // Runs 2j and 2j+1, each of four activations as 16-bit numbers, twice over (for two rows), in both halves (for four).
   loadActivations: (b, places) =>
@@ -72,7 +78,7 @@ function nibbleSums(b: KernelBuilder, start: Value, weights: Registers, activati
 export const relaxed: DotAtom = {
   name: "relaxed",
   tile: { m: 1, n: 4, k: 8 },
-  rowsPerTile: [4, 2, 1],
+  tiles,
   rest: null,
   loadActivations: (b, places) =>
     places.flatMap(({ pointer, index, offset }) =>
@@ -85,6 +91,7 @@ export const relaxed: DotAtom = {
         const packed = b.load(bytes, pointer, index, offset);
         return [b.and(packed, lowNibble), b.shrU(packed, nibbleBits)];
       },
+      start: (_, initial) => [initial],
       step: (b, [sum = b.literal(sums, 0)], activations, weights) => [nibbleSums(b, sum, weights, activations)],
       finish: (_, accumulator) => accumulator,
     },
@@ -94,6 +101,7 @@ export const relaxed: DotAtom = {
         const runs = [0, panelRows * runLength].map((run) => b.load(bytes, pointer, index, offset + run));
         return [...runs.map((run) => b.and(run, lowNibble)), ...runs.map((run) => b.shrU(run, nibbleBits))];
       },
+      start: (_, initial) => [initial],
       step: (b, [low = b.literal(sums, 0), high = b.literal(sums, 0)], activations, weights) => [
         nibbleSums(b, low, weights.slice(0, 2), activations),
         nibbleSums(b, high, weights.slice(2), activations),

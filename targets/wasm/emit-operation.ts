@@ -109,7 +109,7 @@ const literal: Emission = ({ writer, immediates, type }) => {
   }
   return Array.from({ length: partCount(type) }, (_, part) => {
     const bytes = [...new Uint8Array(view.buffer, part * partBytes, partBytes)];
-    return () => asm.v128.const(bytes);
+    return bytes.every((byte) => byte === 0) ? () => asm.v128.const(bytes) : writer.constant(bytes);
   });
 };
 
@@ -179,10 +179,10 @@ export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction> |
     i32: (a) => i32.shr_s(a, i32.const(immediate(operands, 0))),
     i32x4: (a) => i32x4.shr_s(a, i32.const(immediate(operands, 0))),
   })),
-  shrU: unary(({ i32, i32x4, i8x16 }, operands) => ({
+  shrU: unary(({ i32, i32x4 }, operands) => ({
     i32: (a) => i32.shr_u(a, i32.const(immediate(operands, 0))),
     i32x4: (a) => i32x4.shr_u(a, i32.const(immediate(operands, 0))),
-    i8x16: (a) => i8x16.shr_u(a, i32.const(immediate(operands, 0))),
+    i8x16: (a) => shiftedBytes(operands, a),
   })),
   divU: unary(({ i32 }, operands) => ({ i32: (a) => i32.div_u(a, i32.const(immediate(operands, 0))) })),
   remU: unary(({ i32 }, operands) => ({ i32: (a) => i32.rem_u(a, i32.const(immediate(operands, 0))) })),
@@ -253,6 +253,15 @@ export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction> |
     return [writer.bind("ptr", writer.asm.advance(pointer, index, immediate(operands, 0)))];
   },
 };
+
+/** Bytes shifted right, as machines without such a shift do it: in pairs, less the bits that came from the neighbour. */
+function shiftedBytes(operands: Operands, a: Expression): Expression {
+  const { writer } = operands;
+  const { i16x8, i32, v128 } = writer.asm;
+  const bits = immediate(operands, 0);
+  const mask = writer.constant(new Array<number>(partBytes).fill(0xff >> bits));
+  return v128.and(i16x8.shr_u(a, i32.const(bits)), mask());
+}
 
 /** min(a, b) = b < a ? b : a and max(a, b) = a < b ? b : a, on scalars. */
 function scalarChoice(operands: Operands, which: "min" | "max"): readonly Reader[] {

@@ -16,6 +16,7 @@ export class FunctionWriter {
   readonly #locals: LocalType[] = [];
   readonly #values = new Map<number, readonly Reader[]>();
   readonly #variables = new Map<number, readonly number[]>();
+  readonly #constants = new Map<string, number>();
   #statements: Expression[] = [];
   #labels = 0;
 
@@ -32,6 +33,14 @@ export class FunctionWriter {
     const local = this.#local(type);
     this.emit(this.asm.set(local, value));
     return () => this.asm.get(local, type);
+  }
+
+  /** A vector literal, in a local that is set before the first statement. */
+  constant(bytes: readonly number[]): Reader {
+    const key = bytes.join();
+    const local = this.#constants.get(key) ?? this.#local("v128");
+    this.#constants.set(key, local);
+    return () => this.asm.get(local, "v128");
   }
 
   emit(statement: Expression): void {
@@ -136,8 +145,10 @@ export class FunctionWriter {
   }
 
   /** Adds the function to the module. */
-  finish(name: string): void {
-    this.asm.addFunction(name, this.#parameters, this.#locals, this.#statements);
+  finish({ name, body }: Kernel): void {
+    const { asm } = this;
+    const constants = [...this.#constants].map(([key, local]) => asm.set(local, asm.opaque(key.split(",").map(Number))));
+    asm.addFunction(name, this.#parameters, this.#locals, [...constants, ...this.#statements], { keepsOrder: multiplies(body) });
   }
 }
 
@@ -145,5 +156,21 @@ export class FunctionWriter {
 export function lowerKernel(asm: Assembler, kernel: Kernel): void {
   const writer = new FunctionWriter(asm, kernel);
   for (const statement of kernel.body) writer.statement(statement);
-  writer.finish(kernel.name);
+  writer.finish(kernel);
+}
+
+/** Whether a kernel's body holds a product of 8-bit groups. */
+function multiplies(statements: readonly Statement[]): boolean {
+  return statements.some((statement) => {
+    switch (statement.kind) {
+      case "let":
+        return statement.op === "dotPairs" || statement.op === "dotQuadsUS";
+      case "for":
+        return multiplies(statement.body);
+      case "if":
+        return multiplies(statement.then) || multiplies(statement.otherwise);
+      default:
+        return false;
+    }
+  });
 }

@@ -14,12 +14,14 @@ export const wasmSimd: Target = {
   variants: [fixedSimd, relaxedSimd],
   takenNames: new Set(),
   memory: { largest: mostPages[64] * pageBytes, page: pageBytes },
-  // A host hashes a part in one go, from a copy; none hashes 2 GiB.
+  // A caller that passes weights holds a part at a time.
   weights: { place: "inside", path: (part) => `weights/${String(part).padStart(5, "0")}.bin`, partBytes: 2 ** 28, trailer: false },
   emit: (program, variant, options) => {
     const { binary, wat, features } = emitModule(program, options);
     return { path: `model.${variant.name}.wasm`, binary, text: wat, features: [...variant.features, ...features] };
   },
   files: packageFiles,
-  emitKernels: (kernels, _, memoryBytes) => ({ kind: "module", ...emitKernels(kernels, { pages: memoryBytes / pageBytes }) }),
+  emitKernels: (kernels, { threads: shared }, memoryBytes) => {
+    return { kind: "module", ...emitKernels(kernels, { pages: memoryBytes / pageBytes, shared }) };
+  },
 };

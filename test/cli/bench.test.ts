@@ -1,4 +1,5 @@
 /** `lfmc bench`: the records' fields and that their figures are possible; how fast anything is, no test says. */
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { workFolder } from "../model/support.ts";
@@ -32,7 +33,7 @@ const memory = ["peakBytes", "bytesPerToken", "readBandwidth"];
 const ratios = ["roofRatio", "prefillRoofRatio"];
 
 test("an artefact gives one record a depth, with exactly these fields", async () => {
-  const found = await records([demo, ...small, "--depth", "0,100"]);
+  const found = await records([demo, ...small, "--depth", "0,100", "--variant", "simd128"]);
   expect(found.map(({ depth }) => depth)).toEqual([0, 100]);
   for (const fields of found) {
     expect(Object.keys(fields)).toEqual(["threads", "variant", "depth", ...speeds, ...memory, ...ratios, "engine", "cpu"]);
@@ -54,11 +55,13 @@ test("without --json it prints a table that names the engine", async () => {
   const text = await output(["bench", demo, ...small]);
   expect(text).toContain(`V8 ${process.versions.v8}`);
   expect(text).toMatch(/decode tok\/s/);
-  expect(text).toMatch(/^ *1 +simd128 +0 /m);
+  expect(text).toMatch(/^ *1 +\w+ +0 /m);
+  expect(text).toContain("resident set");
 });
 
-test("--kernels measures the kernels that the pattern names, for one row and for many", async () => {
-  const found = await records(["--kernels", "n2x640"]);
+test("--kernels measures the kernels that the pattern names, for one row and for many, and plots them", async () => {
+  const svg = join(folder, "roofline.svg");
+  const found = await records(["--kernels", "n2x640", "--variant", "simd128", "--svg", svg]);
   expect(found.map(({ shape }) => /^(.*), rows (\d+)/.exec(String(shape))?.slice(1, 3))).toEqual([
     ["demo-model q4_0", "1"],
     ["demo-model q4_0", "64"],
@@ -71,6 +74,7 @@ test("--kernels measures the kernels that the pattern names, for one row and for
     expect(fields).toMatchObject({ target: "wasm-simd", variant: "simd128" });
     expect(fields.kernel).toContain("n2x640");
     positiveNumbers(fields, figures);
+    expect(await readFile(svg, "utf8")).toContain(String(fields.kernel));
   }
 });
 
@@ -79,6 +83,9 @@ describe("is refused", () => {
     [[], 2, /<artefact>, --kernels/],
     [[demo, "--kernels"], 2, /<artefact>, --kernels/],
     [["--kernels", "no such kernel"], 2, /no such kernel/],
+    [["--kernels", "--variant", "avx2"], 1, /no variant "avx2".*\n.*simd128/],
+    [[demo, "--svg", join(folder, "none.svg")], 2, /--svg/],
+    [[demo, "--variant", "avx2"], 1, /"avx2" is not in the artefact/],
     [[demo, "--prompt", "0"], 2, /--prompt/],
     [[demo, "--depth", "4000", "--prompt", "200"], 1, /4200 positions/],
     [[demo, "--threads", "2"], 1, /threads/],

@@ -9,6 +9,7 @@ import { attentionCases, kvAppendCases } from "./cases/attention.ts";
 import { combineExpertsCases, expertProductCases, gatherRowsCases, groupRowsCases, routerCases } from "./cases/experts.ts";
 import { gemmCases, shortConvCases, storeCases, swigluCases } from "./cases/products.ts";
 import {
+  argmaxCases,
   combinationCases,
   embeddingCases,
   quantizeCases,
@@ -31,6 +32,7 @@ export const products: Readonly<Record<string, CaseMaker>> = {
 
 /** Everything else. */
 export const others: Readonly<Record<string, CaseMaker>> = {
+  argmax: argmaxCases,
   attention: attentionCases,
   combineExperts: combineExpertsCases,
   elementwise: combinationCases,

@@ -24,11 +24,11 @@ test.for(targets.filter(({ skip }) => skip !== null))("$name is tested", ({ skip
   context.skip(skip ?? "");
 });
 
-test("every atom of a target multiplies in a case, with each number of rows that it allows", () => {
+test("every atom of a target multiplies in a case, with each tile that it offers", () => {
   for (const { atoms } of targets) {
     const names = kernelsOf(products.gemm?.(atoms) ?? []).map(({ name }) => name);
-    for (const { name: atom, rowsPerTile } of atoms) {
-      for (const rows of rowsPerTile) expect(names.some((name) => name.includes(`_${atom}_${rows}x16_`))).toBe(true);
+    for (const { name: atom, tiles } of atoms) {
+      for (const { rows } of tiles) expect(names.some((name) => name.includes(`_${atom}_${rows}x`))).toBe(true);
     }
   }
 });

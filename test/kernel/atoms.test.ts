@@ -7,21 +7,24 @@ import { expect, test } from "vitest";
 import type { DotAtom } from "../../compiler/kernel/atom.ts";
 import { interpretKernel } from "../../compiler/kernel/interpret.ts";
 import { storeEpilogue } from "../../compiler/kernel/library/epilogues.ts";
-import { gemm } from "../../compiler/kernel/library/gemm.ts";
+import { gemm, tileBytes } from "../../compiler/kernel/library/gemm.ts";
 import { groupOffsets, layoutBytes, panelsStart, type PanelLayout } from "../../compiler/kernel/library/panels.ts";
 import { blockSize, groupSize } from "../../compiler/numeric/quantize.ts";
 import { groupFormats, type GroupFormatName } from "../../compiler/numeric/weight-groups.ts";
 import { instructionSets } from "../../targets/c/target.ts";
-import { simd128 } from "../../targets/wasm/atoms.ts";
+import { relaxed, simd128 } from "../../targets/wasm/atoms.ts";
 
 const rowsOfPanel = 16;
 const atoms: readonly DotAtom[] = [
   ...new Map(
-    [simd128, ...Object.values(instructionSets).flatMap((sets) => sets.flatMap((isa) => [...isa.atoms]))].map((atom) => [atom.name, atom]),
+    [simd128, relaxed, ...Object.values(instructionSets).flatMap((sets) => sets.flatMap((isa) => [...isa.atoms]))].map((atom) => [
+      atom.name,
+      atom,
+    ]),
   ).values(),
 ];
 const cases = atoms.flatMap((atom) =>
-  atom.rowsPerTile.flatMap((rows) => (["q4_0", "q8_0"] as const).map((format) => ({ name: atom.name, atom, rows, format }))),
+  atom.tiles.flatMap((tile) => (["q4_0", "q8_0"] as const).map((format) => ({ name: atom.name, rows: tile.rows, atom, tile, format }))),
 );
 
 /** u of row `row`, column `column` of a block, as the layout has it: see library/panels. */
@@ -39,12 +42,12 @@ function weightAt(
   return (k & 4) === 0 ? byte & 15 : byte >> 4;
 }
 
-test.each(cases)("$name, $rows rows of $format", ({ atom, rows, format }) => {
+test.each(cases)("$name, $rows rows of $format", ({ atom, rows, tile, format }) => {
   const layout = { encoding: { weights: format, scales: "f16" }, matrices: 1, streams: 1, rows: rowsOfPanel, columns: blockSize } as const;
   const kernel = gemm({
     layout,
     inputStride: null,
-    rowsPerTile: rows,
+    tile,
     atom,
     byExpert: false,
     epilogue: storeEpilogue({ stride: rowsOfPanel, bias: false, residualStride: null }),
@@ -77,7 +80,7 @@ test.each(cases)("$name, $rows rows of $format", ({ atom, rows, format }) => {
         xs: new Uint8Array(sums.buffer),
         weights,
         out: new Uint8Array(out.buffer),
-        tile: new Uint8Array(rows * rowsOfPanel * 4),
+        tile: new Uint8Array(tileBytes({ layout, tile })),
       };
       interpretKernel(
         kernel,

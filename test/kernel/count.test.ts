@@ -37,7 +37,14 @@ test("a loop counts as often as it runs", () => {
 test("the matrix product multiplies rows x outputs x columns and reads each weight once a tile", () => {
   const layout = { encoding: { weights: "f32" }, matrices: 1, streams: 1, rows: 32, columns: 24 } as const;
   const epilogue = storeEpilogue({ stride: 32, bias: false, residualStride: null });
-  const kernel = gemm({ layout, inputStride: 24, rowsPerTile: 2, atom: null, byExpert: false, epilogue });
+  const kernel = gemm({
+    layout,
+    inputStride: 24,
+    tile: { rows: 2, unpackedParts: null, panels: 1 },
+    atom: null,
+    byExpert: false,
+    epilogue,
+  });
   const count = countKernel(kernel, { rows: 5 });
   expect(count.multiplies).toBe(5 * 32 * 24);
   // Three tiles (2, 2, 1 rows) read the whole matrix each.

@@ -54,7 +54,7 @@ function withoutScratch({ regions }: Image, bytes: Uint8Array): Uint8Array {
 const tables = [
   {
     name: "panels of a product",
-    loop: "panel",
+    loop: "panels",
     cases: gemmCases([simd128]),
     units: (kernel: Kernel) => Math.ceil(Number(/_n(?:\d+x)?(\d+)_/.exec(kernel.name)?.[1]) / 16),
   },
@@ -62,7 +62,7 @@ const tables = [
     name: "heads of attention",
     loop: "head",
     cases: attentionCases(),
-    units: (kernel: Kernel) => Number(/^attention_(\d+)h/.exec(kernel.name)?.[1]),
+    units: (kernel: Kernel) => Number(/^attention_\d+h_[a-z0-9]+(?:_0)?_(\d+)x/.exec(kernel.name)?.[1]),
   },
   { name: "rows of a norm", loop: "row", cases: rmsNormCases(), units: (_: Kernel, rows: number) => rows },
 ];
@@ -88,7 +88,7 @@ test("a kernel without the loop has no shares", () => {
     layout: { encoding: { weights: "f32" }, matrices: 1, streams: 1, rows: 16, columns: 4 },
     inputStride: 4,
     atom: null,
-    rowsPerTile: 1,
+    tile: { rows: 1, unpackedParts: null, panels: 1 },
     byExpert: false,
     epilogue: storeEpilogue({ stride: 16, bias: false, residualStride: null }),
   });

@@ -3,6 +3,7 @@
 import { recordKernel, type KernelBuilder } from "../../compiler/kernel/builder.ts";
 import { interpretKernel } from "../../compiler/kernel/interpret.ts";
 import { f32, i32, vector, type Kernel, type Type, type Value } from "../../compiler/kernel/ir.ts";
+import { argmax } from "../../compiler/kernel/library/argmax.ts";
 import { attention } from "../../compiler/kernel/library/attention.ts";
 import { combineExperts } from "../../compiler/kernel/library/combine-experts.ts";
 import { elementwise } from "../../compiler/kernel/library/elementwise.ts";
@@ -65,7 +66,13 @@ const f32Layout = { encoding: { weights: "f32" }, matrices: 1, streams: 1, rows:
 const q4Layout = { encoding: { weights: "q4_0", scales: "f16" }, matrices: 1, streams: 1, rows: 16, columns: 64 } as const;
 const cache = { format: "f16", kvHeads: 1, headSize: 8, context: 64, state: { slotBytes: 4096 } } as const;
 const conv = { width: 3, channels: 16, bias: true, ring: 8, state: { slotBytes: 1024 }, stride: 16 } as const;
-const floatGemm = { layout: f32Layout, inputStride: 6, rowsPerTile: 2, atom: null, byExpert: false } as const;
+const floatGemm = {
+  layout: f32Layout,
+  inputStride: 6,
+  tile: { rows: 2, unpackedParts: null, panels: 1 },
+  atom: null,
+  byExpert: false,
+} as const;
 
 /** One of each kernel of the library, in small shapes. */
 export const libraryKernels: readonly Kernel[] = [
@@ -83,7 +90,7 @@ export const libraryKernels: readonly Kernel[] = [
   gatherRows({ width: 20, stride: 32, topK: 2, placeStride: 16 }),
   gatherRows({ width: 40, stride: null, topK: 2, placeStride: 16 }),
   combineExperts({ width: 20, topK: 2, inputStride: 32, outputStride: 32, residualStride: 32, routeStride: 16 }),
-  attention({ ...cache, heads: 2, scale: 0.5, window: 9, queryStride: 16, outputStride: 16 }),
+  attention({ ...cache, heads: 2, scale: 0.5, window: 9, queryStride: 16, outputStride: 16, tile: { queries: 2, panels: 1 } }),
   kvAppend({ ...cache, keyStride: 8, valueStride: 8 }),
   kvAppend({ ...cache, format: "f32", keyStride: 8, valueStride: 8 }),
   elementwise({ combination: "add", width: 19, strides: [32, 32], outputStride: 32 }),
@@ -94,6 +101,7 @@ export const libraryKernels: readonly Kernel[] = [
   rmsNormQuantize({ width: 40, epsilon: 1e-5, inputStride: 40 }),
   rope({ heads: 2, headSize: 8, inputStride: 16, outputStride: 16 }),
   selectRows({ width: 5, inputStride: 8, outputStride: 8 }),
+  argmax({ width: 37, stride: 48 }),
 ];
 
 /** A region of bytes holding f32 numbers. */

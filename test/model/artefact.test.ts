@@ -32,7 +32,7 @@ describe.each(compiled)("%s", (name, options) => {
     const { memory } = manifest ?? { memory: null };
     if (!memory) throw new Error("nothing was written");
     expect(memory.bytes).toBe(memory.pages * 65536);
-    for (const { offset, bytes } of [memory.weights, memory.state, memory.rows, memory.logits, memory.scratch])
+    for (const { offset, bytes } of [memory.weights, memory.state, memory.rows, memory.logits, memory.choices, memory.scratch])
       expect(offset + bytes).toBeLessThanOrEqual(memory.bytes);
     await (await openModel(artefact)).dispose();
   });

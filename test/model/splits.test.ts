@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Kv } from "../../compiler/options.ts";
 import type { WeightFormat } from "../../compiler/passes/index.ts";
-import type { Model, Row, Session } from "../../runtime/index.ts";
+import { argmax, type Model, type Row, type Session } from "../../runtime/index.ts";
 import { caseFolder, type GoldenCase } from "../golden/read.ts";
 import { compileTo, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
 
@@ -71,6 +71,20 @@ describe.each(models)("$name, weights $quant, KV cache $kv", ({ name, quant, kv 
     const found: Float32Array[] = [];
     for await (const logits of session.logits(sequence?.tokens ?? [], { prefillChunk: chunk })) found.push(logits);
     expect(firstDifference(found, sequence?.logits ?? [])).toBeNull();
+    session.release();
+  });
+
+  test("the module's choice is the largest of its logits, for all rows of a call; a generation is the same by either", async () => {
+    const [sequence] = sequences;
+    const { logitRows } = model.manifest.limits;
+    const rows = (sequence?.tokens ?? []).slice(0, logitRows).map((token, position) => ({ token, slot: 0, position, wantsLogits: true }));
+    clearSlots(model);
+    expect(model.choose(rows)).toEqual(sequence?.logits.slice(0, rows.length).map(argmax));
+    const session = model.createSession();
+    const settings = { maxTokens: 20, temperature: 0, ignoreEos: true };
+    const { tokens } = await session.complete([1, 2, 3], settings);
+    session.reset();
+    expect((await session.complete([1, 2, 3], { ...settings, sample: argmax })).tokens).toEqual(tokens);
     session.release();
   });
 

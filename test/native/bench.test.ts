@@ -15,7 +15,7 @@ process.env.XDG_CACHE_HOME = join(folder, "cache");
 
 test("native kernels work on one memory, one call after the other or at once", async () => {
   const target = await loadTarget("c");
-  const kernel = streamRead();
+  const kernel = streamRead(1);
   const variant = required(target.variants[0], "variant");
   const steps = 8;
   const { memory, base, functions } = await instantiateKernels(target, variant, [kernel], (steps + 2) * streamStepBytes);

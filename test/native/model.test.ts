@@ -28,11 +28,13 @@ describe.each(models)("$name", ({ name, options }) => {
     await (await openNative(native)).dispose();
   }, 4 * minutes);
 
-  test.each([1, 2])("logits have the same bits on %i threads, for every split of the rows", async (threads) => {
+  test.each([1, 2])("logits and choices have the same bits on %i threads, for every split of the rows", async (threads) => {
     const model = await openNative(native, { threads });
     const tokens = someTokens(150, model.manifest.model.vocabSize);
     const expected = forwardAll(wasm, tokens);
     for (const chunk of [1, 7, 64]) expect(firstDifference(forwardAll(model, tokens, chunk), expected), `chunk ${chunk}`).toBeNull();
+    const rows = tokens.slice(0, 5).map((token, position) => ({ token, slot: 1, position, wantsLogits: true }));
+    expect(model.choose(rows)).toEqual(expected.slice(0, 5).map(argmax));
     await model.dispose();
   });
 

@@ -13,7 +13,7 @@ import { load, parseManifest, type LoadOptions, type Manifest, type Model } from
 import { cPackageFiles } from "../../targets/c/package.ts";
 import { writeProject } from "../c/library/project.ts";
 import { root } from "../model/support.ts";
-import { fakeManifest, sealed, type FakeShape } from "../runtime/support.ts";
+import { fakeManifest, sealed, weightPart, type FakeShape } from "../runtime/support.ts";
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
@@ -27,7 +27,7 @@ export function writeFakeArtefact(folder: string, shape: FakeShape = {}): Manife
   const described = (path: string) => ({ path, bytes: read(path).length, sha256: sha256(read(path)) });
   const module = `${fake.name}_scalar.c`;
   const { bytes, sha256: unitHash } = described(module);
-  const weights = [described("weights.bin")];
+  const weights = [weightPart("weights.bin", read("weights.bin"))];
   const sources = readdirSync(folder).filter((path) => /\.[ch]$/.test(path) && path !== module);
   const manifest = sealed({
     ...fake,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Row, RowRunner } from "../../runtime/engine.ts";
+import { argmax } from "../../runtime/sampler.ts";
 import { fakeEngine, fakeManifest, refusal } from "./support.ts";
 
 const manifest = fakeManifest();
@@ -27,6 +28,18 @@ test("logits come back for the rows that want them, in order", () => {
   expect(both[0]).toEqual(first);
   expect(both[1]).toEqual(last);
   expect(both[0]).not.toEqual(both[1]);
+});
+
+test("choices come back for the rows that want logits, in order, and are what argmax makes of them", async () => {
+  const rows = [row(3, 0, true), row(4, 1), row(5, 2, true)];
+  expect(runner().choose(rows)).toEqual(runner().forward(rows).map(argmax));
+  expect(runner().choose([row(3, 0)])).toEqual([]);
+  const lost = fakeEngine(manifest);
+  const forward = (): void => {
+    new Int32Array(lost.memory.buffer, manifest.memory.choices.offset, 2).set([7, -1]);
+  };
+  const { code, message } = await refusal(() => new RowRunner(manifest, { ...lost, forward }).choose(rows));
+  expect([code, message]).toEqual(["run/input", expect.stringContaining("none of the logits is a finite number")]);
 });
 
 describe("is refused before anything runs", () => {

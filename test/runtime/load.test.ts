@@ -9,12 +9,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import wabtInit from "wabt";
 import { type LoadOptions, type LoadProgress, load } from "../../runtime/load.ts";
 import type { Manifest } from "../../runtime/manifest.ts";
 import type { ArtefactSource } from "../../runtime/sources.ts";
-import { demoFolder, fakeManifest, readDemoJson, refusal, sealed } from "./support.ts";
+import { demoFolder, fakeManifest, readDemoJson, refusal, sealed, weightPart } from "./support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "lfmc-load-"));
 const base = pathToFileURL(`${folder}/`);
@@ -30,21 +30,21 @@ const chain = (token: number, count: number): number[] => Array.from({ length: c
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-/** The module: for every row that wants them, logits that are 1 at the table's token. */
+/** The module: for every row that wants them, logits that are 1 at the table's token, which is the choice. */
 function moduleText({ memory, limits }: Manifest): string {
   return `(module
     (import "env" "memory" (memory ${memory.pages} ${memory.pages}))
-    (func (export "forward") (param $rows i32) (param $logits i32) (local $row i32) (local $out i32)
+    (func (export "forward") (param $rows i32) (param $logits i32) (local $row i32) (local $out i32) (local $choice i32) (local $token i32)
       (local.set $row (i32.const ${memory.rows.offset}))
       (local.set $out (i32.const ${memory.logits.offset}))
+      (local.set $choice (i32.const ${memory.choices.offset}))
       (memory.fill (local.get $out) (i32.const 0) (i32.const ${memory.logits.strideBytes * limits.logitRows}))
       (loop $next
         (if (i32.load offset=12 (local.get $row)) (then
-          (f32.store
-            (i32.add (local.get $out) (i32.shl
-              (i32.load16_u offset=${memory.weights.offset} (i32.shl (i32.load (local.get $row)) (i32.const 1)))
-              (i32.const 2)))
-            (f32.const 1))
+          (local.set $token (i32.load16_u offset=${memory.weights.offset} (i32.shl (i32.load (local.get $row)) (i32.const 1))))
+          (f32.store (i32.add (local.get $out) (i32.shl (local.get $token) (i32.const 2))) (f32.const 1))
+          (i32.store (local.get $choice) (local.get $token))
+          (local.set $choice (i32.add (local.get $choice) (i32.const 4)))
           (local.set $out (i32.add (local.get $out) (i32.const ${memory.logits.strideBytes})))))
         (local.set $row (i32.add (local.get $row) (i32.const 16)))
         (local.set $rows (i32.sub (local.get $rows) (i32.const 1)))
@@ -61,7 +61,7 @@ function artefactManifest(): Manifest {
   return sealed({
     ...fake,
     memory: { ...memory, pages, bytes: pages * 65536, weights: { offset, bytes: 8192 } },
-    weights: parts.map((bytes, i) => ({ path: `weights/weights-${i}.bin`, bytes: bytes.length, sha256: sha256(bytes) })),
+    weights: parts.map((bytes, i) => weightPart(`weights/weights-${i}.bin`, bytes)),
     files: { tokenizer: "tokenizer.json", tokenizerConfig: "tokenizer_config.json", chatTemplate: null },
   });
 }
@@ -192,16 +192,28 @@ describe("is refused", () => {
   test.each<readonly [string, string, () => Readonly<Record<string, Uint8Array>>, LoadOptions]>([
     ["a part cut short", "artefact/mismatch", () => ({ "weights/weights-1.bin": cut(part) }), {}],
     ["a part too long", "artefact/mismatch", () => ({ "weights/weights-1.bin": longer(part) }), {}],
-    ["an altered part, with verify", "artefact/mismatch", () => ({ "weights/weights-1.bin": other(part) }), { verify: true }],
-    ["an altered module, with verify", "artefact/mismatch", () => ({ "model.wasm": other(wasm) }), { verify: true }],
+    ["an altered part", "artefact/mismatch", () => ({ "weights/weights-1.bin": other(part) }), {}],
+    ["an altered module", "artefact/mismatch", () => ({ "model.wasm": other(wasm) }), {}],
     ["a module cut short", "artefact/mismatch", () => ({ "model.wasm": cut(wasm) }), {}],
-    ["a module that is none", "run/variant", () => ({ "model.wasm": wasm.with(0, 1) }), {}],
+    ["a module that is none", "run/variant", () => ({ "model.wasm": wasm.with(0, 1) }), { verify: false }],
     ["a manifest that is not JSON", "artefact/invalid", () => ({ "manifest.json": Uint8Array.of(123) }), {}],
     ["a tokenizer that is not JSON", "artefact/invalid", () => ({ "tokenizer.json": Uint8Array.of(123) }), {}],
     ["a variant that is not there", "run/variant", () => ({}), { variant: "relaxed" }],
     ["threads without a threaded module", "run/variant", () => ({}), { threads: 2 }],
   ])("%s", async (_, code, changes, options) => {
     expect((await refusal(() => load({ source: memorySource(changes()), ...options }))).code).toBe(code);
+  });
+
+  test("an altered part, unless verify is off or the host hashes copies only", async () => {
+    const source = memorySource({ "weights/weights-1.bin": other(part) });
+    await (await load({ source, verify: false })).dispose();
+    vi.spyOn(process, "getBuiltinModule").mockReturnValue(undefined);
+    try {
+      await (await load({ source })).dispose();
+      expect((await refusal(() => load({ source, verify: true }))).code).toBe("artefact/mismatch");
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   test("weights of the wrong length, from the caller", async () => {

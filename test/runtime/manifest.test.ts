@@ -35,7 +35,7 @@ const library = sealed({
   target: "c",
   memory: { ...whole.memory, pages: 0, bytes: whole.memory.scratch.offset + 128, threadBytes: 100, weights: { offset: 0, bytes: 128 } },
   sources: [{ path: "fake.c", sha256: "0".repeat(64) }],
-  weights: [{ path: "weights.bin", bytes: 128, sha256: "0".repeat(64) }],
+  weights: [{ path: "weights.bin", bytes: 128, sha256: "0".repeat(64), pieces: ["0".repeat(64)] }],
 });
 
 test("a library's manifest comes through as it is", () => {
@@ -74,7 +74,7 @@ describe("is refused, naming the field", () => {
   const { memory } = whole;
   const cases: readonly (readonly [Path, unknown, string])[] = [
     [["format"], "other", "format"],
-    [["version"], 2, "version is 2"],
+    [["version"], 1, "version is 1, this runtime reads 2"],
     [["target"], "c-mips", "target"],
     [["target"], "c", "memory.pages is not 0"],
     [["model", "hash"], "AB".repeat(32), "model.hash"],
@@ -100,6 +100,8 @@ describe("is refused, naming the field", () => {
     [["memory", "logits", "strideBytes"], 64, "memory.logits.strideBytes"],
     [["memory", "logits", "bytes"], 128, "memory.logits"],
     [["limits", "logitRows"], 4, "memory.logits"],
+    [["memory", "choices", "bytes"], 8, "memory.choices does not hold limits.logitRows choices"],
+    [["memory", "choices", "offset"], memory.logits.offset, "overlaps"],
     [["weights", 0, "bytes"], 63, "weights have 63 bytes"],
     [["weights", 0, "path"], "../weights-0.bin", "weights[0].path"],
     [["weights", 0, "path"], "weights/../x", "weights[0].path"],
@@ -107,6 +109,8 @@ describe("is refused, naming the field", () => {
     [["weights", 0, "path"], "https://host/w", "weights[0].path"],
     [["weights", 0, "path"], "..", "weights[0].path"],
     [["weights", 0, "sha256"], "0".repeat(63), "weights[0].sha256"],
+    [["weights", 0, "pieces"], ["AB".repeat(32)], "weights[0].pieces is not a list of sha256"],
+    [["weights", 0, "pieces"], [], "weights[0].pieces has 0 hashes, 64 bytes have 1"],
     [["variants"], [], "variants"],
     [["variants"], [whole.variants[0], whole.variants[0]], "twice"],
     [["variants", 0, "module"], "a/b.wasm", "variants[0].module"],

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LfmcError } from "../../runtime/errors.ts";
-import type { Model } from "../../runtime/model.ts";
+import { type Model, createModel } from "../../runtime/model.ts";
+import { argmax } from "../../runtime/sampler.ts";
 import type { GenerateOptions, Session } from "../../runtime/session.ts";
-import { demoTokenizer, fakeModel, refusal } from "./support.ts";
+import { demoTokenizer, fakeEngine, fakeManifest, fakeModel, refusal } from "./support.ts";
 
 const prompt = [3, 1, 4, 1, 5, 9, 2, 6];
 
@@ -98,6 +99,29 @@ describe("generate", () => {
   test("the repetition penalty is on the prompt's tokens and on generated ones", async () => {
     const tokens = await tokensOf(fakeModel().model.createSession(), prompt, { maxTokens: 12, repetitionPenalty: 1e6 });
     expect(new Set([...prompt, ...tokens]).size).toBe(new Set(prompt).size + 12);
+  });
+
+  test("the model's own choice is taken where nothing else has a say, and nowhere else", async () => {
+    const manifest = fakeManifest();
+    const engine = fakeEngine(manifest);
+    const stubborn = {
+      ...engine,
+      forward(rowCount: number, logitCount: number) {
+        engine.forward(rowCount, logitCount);
+        new Int32Array(engine.memory.buffer, manifest.memory.choices.offset, logitCount).fill(7);
+      },
+    };
+    const model = createModel({ manifest, engine: stubborn, tokenizer: null });
+    const generated = async (options: GenerateOptions): Promise<readonly number[]> => {
+      const session = model.createSession();
+      const tokens = await tokensOf(session, prompt, { maxTokens: 4, seed: 1, ...options });
+      session.release();
+      return tokens;
+    };
+    for (const options of [{}, { temperature: 1e-50, topK: 5, topP: 0.5, minP: 0.1 }])
+      expect(await generated(options)).toEqual([7, 7, 7, 7]);
+    for (const options of [{ temperature: 1 }, { repetitionPenalty: 1.1 }, { sample: argmax }])
+      expect(await generated(options)).not.toEqual([7, 7, 7, 7]);
   });
 
   test("the caller may choose tokens", async () => {

@@ -3,10 +3,11 @@
  * cache does) and the last few in a ring (as the short convolutions do), and the logits depend on all of them. So a wrong slot, a wrong
  * position, a stale ring or a lost token changes the logits.
  */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { LfmcError, type ErrorCode } from "../../runtime/errors.ts";
 import type { Engine } from "../../runtime/engine.ts";
-import type { Limits, Manifest } from "../../runtime/manifest.ts";
+import { type Limits, type Manifest, type WeightPart, manifestVersion, weightPieceBytes } from "../../runtime/manifest.ts";
 import { manifestChecksum } from "../../runtime/manifest-parse.ts";
 import { type Model, createModel } from "../../runtime/model.ts";
 import { type Tokenizer, createTokenizer } from "../../runtime/tokenizer.ts";
@@ -45,16 +46,16 @@ export function fakeManifest(shape: FakeShape = {}): Manifest {
     interval: checkpointInterval,
   };
   const slotBytes = checkpoints.offset + checkpoints.bytes;
-  const sizes = [64, limits.sessions * slotBytes, 16 * limits.prefillChunk, 4 * vocabSize * limits.logitRows, 128];
-  const [weights, state, rows, logits, scratch] = sizes.map((bytes, i) => ({
+  const sizes = [64, limits.sessions * slotBytes, 16 * limits.prefillChunk, 4 * vocabSize * limits.logitRows, 4 * limits.logitRows, 128];
+  const [weights, state, rows, logits, choices, scratch] = sizes.map((bytes, i) => ({
     offset: sizes.slice(0, i).reduce((a, b) => a + b, 64),
     bytes,
   }));
-  if (!weights || !state || !rows || !logits || !scratch) throw new Error("five regions");
+  if (!weights || !state || !rows || !logits || !choices || !scratch) throw new Error("six regions");
   const pages = Math.ceil((scratch.offset + scratch.bytes) / 65536);
   return sealed({
     format: "lfmc-artefact",
-    version: 1,
+    version: manifestVersion,
     lfmc: "0.0.0",
     name: "fake",
     target: "wasm-simd",
@@ -68,17 +69,29 @@ export function fakeManifest(shape: FakeShape = {}): Manifest {
       state: { ...state, slotBytes, rings: [ring], checkpoints },
       rows,
       logits: { ...logits, strideBytes: 4 * vocabSize },
+      choices,
       scratch,
     },
     variants: [{ name: "simd128", module: "model.wasm", features: ["simd128"], threads: false, bytes: 100, sha256: "0".repeat(64) }],
     sources: [],
-    weights: [{ path: "weights/weights-0.bin", bytes: 64, sha256: "0".repeat(64) }],
+    weights: [{ path: "weights/weights-0.bin", bytes: 64, sha256: "0".repeat(64), pieces: ["0".repeat(64)] }],
     tensors: [],
     quantization: { weights: "q4_0", activations: "q8", kv: "f32" },
     sampling,
     tokens: { bos: 1, eos, pad: 0 },
     files: { tokenizer: null, tokenizerConfig: null, chatTemplate: null },
   });
+}
+
+/** What the manifest says of a part of the weights. */
+export function weightPart(path: string, bytes: Uint8Array): WeightPart {
+  const count = Math.ceil(bytes.length / weightPieceBytes);
+  const pieces = Array.from({ length: count }, (_, i) => sha256(bytes.subarray(i * weightPieceBytes, (i + 1) * weightPieceBytes)));
+  return { path, bytes: bytes.length, sha256: sha256(bytes), pieces };
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** A manifest with the checksum that fits it. */
@@ -115,6 +128,7 @@ export function fakeEngine(manifest: Manifest, script?: Script): Engine & { read
     const logits = floats.subarray(memory.logits.offset / 4 + (logitRow * memory.logits.strideBytes) / 4).subarray(0, model.vocabSize);
     logits.forEach((_, i) => (logits[i] = (mix(hash, i) >>> 8) / 2 ** 22));
     if (script) logits[script(history)] = 100;
+    words[memory.choices.offset / 4 + logitRow] = logits.indexOf(Math.max(...logits));
     return 1;
   };
   return {

@@ -3,15 +3,20 @@
  * m = max of the scores, p = exp(score - m), l = fold16(p), o = sum of p * v with positions rising. Blocks merge in rising order:
  * m' = max(m, mb), l = l * exp(m - m') + lb * exp(mb - m'), o likewise; the result is o / l. (Online softmax, Milakov and
  * Gimelshein, 2018, with a fixed tree.)
+ *
+ * Rows of a session that follow each other are served together: the keys of a block, and then its values, become f32 once for all of
+ * them and for all query heads that share a cached head. A query, one head of one row, keeps its weights and sums in the scratch memory.
  */
-import { required } from "../../errors.ts";
 import { blockSize } from "../../numeric/quantize.ts";
 import { recordKernel, type KernelBuilder } from "../builder.ts";
-import type { Kernel, Value, Variable } from "../ir.ts";
-import { exponential } from "./functions.ts";
+import type { Kernel, Value } from "../ir.ts";
+import { queryFields, runRows, scratchLayout, type Visible } from "./attention-scratch.ts";
+import { tileName, weighedValues, writeScores, type AttentionTile } from "./attention-tiles.ts";
+import { weighBlock } from "./attention-weights.ts";
+import { largerInteger, smallerInteger } from "./functions.ts";
 import { cacheName, headKeyBytes, headValueBytes, valuesStart, type KvCacheSpec } from "./kv-cache.ts";
-import { kvFormats, valueColumns } from "./kv-formats.ts";
-import { chunkBytes, f32Bytes, f32x16, foldLanes, i32x16, laneCount, largestLane } from "./lanes.ts";
+import { kvFormats } from "./kv-formats.ts";
+import { f32Bytes, f32Offset, f32x16, forChunks, laneCount } from "./lanes.ts";
 import { numberName } from "./names.ts";
 import { rowCount, rowFields, rowList } from "./rows.ts";
 
@@ -22,199 +27,200 @@ export interface AttentionSpec extends KvCacheSpec {
   readonly window: number | null;
   readonly queryStride: number;
   readonly outputStride: number;
+  readonly tile: AttentionTile;
 }
-
-/** Scratch of one attention call: a block's 64 weights, then the running output of one head. */
-export function attentionScratchBytes(headSize: number): number {
-  return (blockSize + valueColumns(headSize)) * f32Bytes;
-}
-
-const panelsPerBlock = blockSize / laneCount;
 
 /** Attends for every row of the call; the cache holds their keys and values already (kvAppend). */
 export function attention(spec: AttentionSpec): Kernel {
   const { heads, kvHeads, headSize, window, queryStride, outputStride } = spec;
+  const group = heads / kvHeads;
   const windowName = window === null ? "" : `_w${window}`;
-  const name = `attention_${heads}h_${cacheName(spec)}${windowName}_s${queryStride}_s${outputStride}_x${numberName(spec.scale)}`;
+  const strides = `s${queryStride}_s${outputStride}`;
+  const name = `attention_${heads}h_${cacheName(spec)}${windowName}_${strides}_x${numberName(spec.scale)}_${tileName(spec.tile)}`;
   return recordKernel(name, `${heads} query heads over ${kvHeads} cached heads of ${headSize}`, (b) => {
     const queries = b.pointer("queries", "read", `queries [rows, ${heads}, ${headSize}] f32, rows ${queryStride} apart`);
     const rows = rowList(b);
     const cache = b.pointer("cache", "read", `the layer's cache: ${spec.format} key panels, then value rows`);
-    const scratch = b.pointer("scratch", "read-write", `weights [${blockSize}], running output [${valueColumns(spec.headSize)}] f32`);
+    const scratch = b.pointer("scratch", "read-write", "a block of keys or values as f32, then what the queries of a run keep");
     const out = b.pointer("out", "write", `attention [rows, ${heads}, ${headSize}] f32, rows ${outputStride} apart`);
     const count = rowCount(b);
+    const next = b.variable("next", b.int(0));
     b.for("row", 0, count, 1, (row) => {
-      const { slot, position } = rowFields(b, rows, row);
-      const session = b.advance(cache, slot, spec.state.slotBytes);
-      b.for("head", 0, heads, 1, (head) => {
-        const headBytes = b.mul(head, headSize * f32Bytes);
-        attendHead(b, spec, {
-          query: b.advance(b.advance(queries, row, queryStride * f32Bytes), headBytes, 1),
-          out: b.advance(b.advance(out, row, outputStride * f32Bytes), headBytes, 1),
-          kvHead: b.divU(head, heads / kvHeads),
-          session,
-          position,
-          scratch,
+      // The other rows of a run are done with its first.
+      b.if(b.eq(row, b.read(next)), () => {
+        const { slot, position } = rowFields(b, rows, row);
+        const length = runLength(b, { rows, count, row, most: runRows(group) });
+        b.assign(next, b.add(row, length));
+        const session = b.advance(cache, slot, spec.state.slotBytes);
+        b.for("head", 0, kvHeads, 1, (head) => {
+          const headBytes = b.mul(head, group * headSize * f32Bytes);
+          attendRun(b, spec, {
+            queries: b.advance(b.advance(queries, row, queryStride * f32Bytes), headBytes, 1),
+            out: b.advance(b.advance(out, row, outputStride * f32Bytes), headBytes, 1),
+            keys: b.advance(session, head, headKeyBytes(spec)),
+            values: b.advance(b.advance(session, 1, valuesStart(spec)), head, headValueBytes(spec)),
+            position,
+            length,
+            scratch,
+          });
         });
       });
     });
   });
 }
 
-interface Head {
-  readonly query: Value;
-  readonly out: Value;
-  readonly kvHead: Value;
-  readonly session: Value;
-  readonly position: Value;
-  readonly scratch: Value;
-}
-
-/** Positions of a block that take part, relative to its start: from <= position < to. */
-interface Visible {
-  readonly from: Value;
-  readonly to: Value;
-}
-
-function attendHead(b: KernelBuilder, spec: AttentionSpec, head: Head): void {
-  const { headSize, window } = spec;
-  const format = kvFormats[spec.format];
-  const keys = b.advance(head.session, head.kvHead, headKeyBytes(spec));
-  const values = b.advance(b.advance(head.session, 1, valuesStart(spec)), head.kvHead, headValueBytes(spec));
-  const lowest = window === null ? b.int(0) : largerInteger(b, b.sub(head.position, window - 1), b.int(0));
-  const firstBlock = b.divU(lowest, blockSize);
-  const max = b.variable("max", b.float(0));
-  const sum = b.variable("sum", b.float(0));
-  b.for("block", firstBlock, b.add(b.divU(head.position, blockSize), 1), 1, (block) => {
-    const start = b.mul(block, blockSize);
-    const visible = {
-      from: largerInteger(b, b.sub(lowest, start), b.int(0)),
-      to: smallerInteger(b, b.sub(b.add(head.position, 1), start), b.int(blockSize)),
-    };
-    const scores = blockScores(b, spec, head.query, b.advance(keys, block, panelsPerBlock * format.panelBytes(headSize)));
-    const { blockMax, blockSum } = blockWeights(b, scores, visible, head.scratch);
-    const output = weightedValues(b, spec, b.advance(values, block, blockSize * format.rowBytes(headSize)), visible, head.scratch);
-    const isFirst = b.eq(block, firstBlock);
-    b.if(
-      isFirst,
-      () => {
-        output.forEach((o, i) => {
-          b.store(b.read(o), head.scratch, 0, runningOffset(i));
-        });
-        b.assign(max, blockMax);
-        b.assign(sum, blockSum);
-      },
-      () => {
-        mergeBlock(b, { max, sum, blockMax, blockSum, output, scratch: head.scratch });
-      },
-    );
-  });
-  const total = b.splat(b.read(sum), laneCount);
-  for (let i = 0; i * laneCount < headSize; i++) {
-    const o = b.load(f32x16, head.scratch, 0, runningOffset(i));
-    b.store(b.div(o, total), head.out, 0, i * chunkBytes, Math.min(laneCount, headSize - i * laneCount));
-  }
-}
-
-/** Offset of a chunk of the running output in the scratch memory. */
-function runningOffset(chunk: number): number {
-  return blockSize * f32Bytes + chunk * chunkBytes;
-}
-
-/** The 64 scores of a block: (sum over the head, rising) * scale, 16 positions a vector. */
-function blockScores(b: KernelBuilder, { format, headSize, scale }: AttentionSpec, query: Value, panels: Value): readonly Value[] {
-  const { readKeys, panelBytes } = kvFormats[format];
-  const sums = Array.from({ length: panelsPerBlock }, (_, i) => b.variable(`score${i}`, b.literal(f32x16, 0)));
-  b.for("d", 0, headSize, 1, (d) => {
-    const q = b.loadSplat(f32x16, query, b.mul(d, f32Bytes));
-    sums.forEach((score, i) => {
-      const k = readKeys(b, headSize, panels, d, i * panelBytes(headSize));
-      b.assign(score, b.add(b.read(score), b.mul(q, k)));
-    });
-  });
-  return sums.map((score) => b.mul(b.read(score), scale));
-}
-
-/** p = exp(score - max) into the scratch memory, 0 where masked; their maximum and their fold16 sum. */
-function blockWeights(
+/** How many rows from `row` on, at most `most`, are of one session at positions one after the other. */
+function runLength(
   b: KernelBuilder,
-  scores: readonly Value[],
-  { from, to }: Visible,
-  scratch: Value,
-): { blockMax: Value; blockSum: Value } {
-  const [first, end] = [b.splat(from, laneCount), b.splat(to, laneCount)];
-  const masks = scores.map((_, i) => {
-    const positions = b.lanes(
-      "i32",
-      Array.from({ length: laneCount }, (_lane, lane) => i * laneCount + lane),
-    );
-    return b.select(b.lt(positions, first), b.literal(i32x16, 0), b.lt(positions, end));
+  { rows, count, row, most }: { readonly rows: Value; readonly count: Value; readonly row: Value; readonly most: number },
+): Value {
+  const first = rowFields(b, rows, row);
+  const length = b.variable("length", b.int(1));
+  b.for("following", 1, smallerInteger(b, b.sub(count, row), b.int(most)), 1, (following) => {
+    const { slot, position } = rowFields(b, rows, b.add(row, following));
+    const follows = b.and(b.eq(slot, first.slot), b.eq(position, b.add(first.position, following)));
+    b.assign(length, b.add(b.read(length), b.and(follows, b.eq(b.read(length), following))));
   });
-  const nothing = b.literal(f32x16, -Infinity);
-  const seen = scores.map((score, i) => b.select(required(masks[i], "mask"), score, nothing));
-  const blockMax = largestLane(
-    b,
-    seen.reduce((max, score) => b.max(max, score)),
-  );
-  const max = b.splat(blockMax, laneCount);
-  const zero = b.literal(f32x16, 0);
-  let lanes = zero;
-  seen.forEach((score, i) => {
-    const p = b.select(required(masks[i], "mask"), exponential(b, b.sub(score, max)), zero);
-    b.store(p, scratch, 0, i * chunkBytes);
-    lanes = b.add(lanes, p);
-  });
-  return { blockMax, blockSum: foldLanes(b, lanes) };
+  return b.read(length);
 }
 
-/** o[d] = sum of p * v over the visible positions, rising. */
-function weightedValues(b: KernelBuilder, spec: AttentionSpec, values: Value, { from, to }: Visible, scratch: Value): readonly Variable[] {
-  const { headSize } = spec;
-  const { readValue, rowBytes } = kvFormats[spec.format];
-  const output = Array.from({ length: valueColumns(headSize) / laneCount }, (_, i) => b.variable(`o${i}`, b.literal(f32x16, 0)));
-  b.for("position", from, to, 1, (position) => {
-    const p = b.loadSplat(f32x16, scratch, b.mul(position, f32Bytes));
-    output.forEach((o, i) => {
-      const v = readValue(b, headSize, values, b.mul(position, rowBytes(headSize)), i);
-      b.assign(o, b.add(b.read(o), b.mul(p, v)));
-    });
-  });
-  return output;
-}
-
-interface Merge {
-  readonly max: Variable;
-  readonly sum: Variable;
-  readonly blockMax: Value;
-  readonly blockSum: Value;
-  readonly output: readonly Variable[];
+/** A run of rows and one cached head; `queries` and `out` point at the first row's first head of those that share it. */
+interface Run {
+  readonly queries: Value;
+  readonly out: Value;
+  readonly keys: Value;
+  readonly values: Value;
+  /** Of the first row. */
+  readonly position: Value;
+  /** Rows. */
+  readonly length: Value;
   readonly scratch: Value;
 }
 
-/** Merges a block into the running maximum, sum and output. */
-function mergeBlock(b: KernelBuilder, { max, sum, blockMax, blockSum, output, scratch }: Merge): void {
-  const previous = b.read(max);
-  const merged = b.max(previous, blockMax);
-  // Both corrections in one vector: the exponential is written once.
-  const corrections = exponential(b, b.sub(pair(b, previous, blockMax), b.splat(merged, 4)));
-  const [before, now] = [b.lane(corrections, 0), b.lane(corrections, 1)];
-  b.assign(max, merged);
-  b.assign(sum, b.add(b.mul(b.read(sum), before), b.mul(blockSum, now)));
-  output.forEach((o, i) => {
-    const running = b.mul(b.load(f32x16, scratch, 0, runningOffset(i)), b.splat(before, laneCount));
-    b.store(b.add(running, b.mul(b.read(o), b.splat(now, laneCount))), scratch, 0, runningOffset(i));
+function attendRun(b: KernelBuilder, spec: AttentionSpec, run: Run): void {
+  const { headSize } = spec;
+  const last = b.sub(b.add(run.position, run.length), 1);
+  const firstBlock = b.divU(lowestSeen(b, spec, run.position), blockSize);
+  b.for("block", firstBlock, b.add(b.divU(last, blockSize), 1), 1, (block) => {
+    const seen = seenOf(b, spec, block, { first: run.position, last });
+    const keys = blockKeys(b, spec, run, block, panelsOf(b, spec.tile, seen));
+    forBlockTiles(b, spec, run, block, ({ queries, records, visible, isFirst }) => {
+      const panels = panelsOf(b, spec.tile, visible);
+      writeScores(b, spec, { queries, keys, records, panels });
+      b.for("weighed", 0, spec.tile.queries, 1, (query) => {
+        weighBlock(b, spec, b.advance(records, query, scratchLayout(spec).queryBytes), { visible, panels, isFirst });
+      });
+    });
+    const values = blockValues(b, spec, run, block, seen);
+    forBlockTiles(b, spec, run, block, ({ records, visible, isFirst }) => {
+      weighedValues(b, spec, { values, records, visible, isFirst });
+    });
+  });
+  forTiles(b, spec, run, ({ records, row, query }) => {
+    writeResults(b, spec, records, b.advance(b.advance(run.out, row, spec.outputStride * f32Bytes), query, headSize * f32Bytes));
   });
 }
 
-/** A f32x4 that holds two scalars in its first lanes. */
-function pair(b: KernelBuilder, first: Value, second: Value): Value {
-  return b.op("shuffle", [b.splat(first, 4), b.splat(second, 4)], [0, 4, 0, 4]);
+/** The first position that the row at `position` sees. */
+function lowestSeen(b: KernelBuilder, { window }: AttentionSpec, position: Value): Value {
+  return window === null ? b.int(0) : largerInteger(b, b.sub(position, window - 1), b.int(0));
 }
 
-function largerInteger(b: KernelBuilder, x: Value, y: Value): Value {
-  return b.select(b.lt(x, y), y, x);
+/** Positions of a block, relative to its start, that rows at positions `first` to `last` see: none where `to` is not above `from`. */
+function seenOf(b: KernelBuilder, spec: AttentionSpec, block: Value, rows: { readonly first: Value; readonly last: Value }): Visible {
+  const start = b.mul(block, blockSize);
+  const to = smallerInteger(b, b.sub(b.add(rows.last, 1), start), b.int(blockSize));
+  const isWhole = spec.window === null;
+  return { from: isWhole ? b.int(0) : largerInteger(b, b.sub(lowestSeen(b, spec, rows.first), start), b.int(0)), to };
 }
 
-function smallerInteger(b: KernelBuilder, x: Value, y: Value): Value {
-  return b.select(b.lt(x, y), x, y);
+/** The panels that hold the positions, in whole tiles. */
+function panelsOf(b: KernelBuilder, { panels }: AttentionTile, { from, to }: Visible): Visible {
+  const positions = panels * laneCount;
+  const tiles = (position: Value): Value => b.mul(b.divU(position, positions), panels);
+  return { from: tiles(from), to: tiles(b.add(to, positions - 1)) };
+}
+
+/** The keys of a block as f32 panels. */
+function blockKeys(b: KernelBuilder, { format, headSize }: AttentionSpec, { keys, scratch }: Run, block: Value, panels: Visible): Value {
+  const { toFloats, panelBytes } = kvFormats[format];
+  const cached = b.advance(keys, block, (blockSize / laneCount) * panelBytes(headSize));
+  if (!toFloats) return cached;
+  b.for("panel", panels.from, panels.to, 1, (panel) => {
+    const to = b.advance(scratch, panel, kvFormats.f32.panelBytes(headSize));
+    toFloats.panel(b, headSize, b.advance(cached, panel, panelBytes(headSize)), to);
+  });
+  return scratch;
+}
+
+/** The values of a block as rows of f32. */
+function blockValues(b: KernelBuilder, { format, headSize }: AttentionSpec, { values, scratch }: Run, block: Value, seen: Visible): Value {
+  const { toFloats, rowBytes } = kvFormats[format];
+  const cached = b.advance(values, block, blockSize * rowBytes(headSize));
+  if (!toFloats) return cached;
+  b.for("position", seen.from, seen.to, 1, (position) => {
+    const to = b.advance(scratch, position, kvFormats.f32.rowBytes(headSize));
+    toFloats.row(b, headSize, b.advance(cached, position, rowBytes(headSize)), to);
+  });
+  return scratch;
+}
+
+/** The queries of a tile: heads of one row of the run. */
+interface TileQueries {
+  readonly row: Value;
+  /** The first head of the tile, among those that share a cached head. */
+  readonly query: Value;
+  /** What the first of them keeps; that of the others follows. */
+  readonly records: Value;
+}
+
+function forTiles(b: KernelBuilder, spec: AttentionSpec, { length, scratch }: Run, body: (tile: TileQueries) => void): void {
+  const { heads, kvHeads, tile } = spec;
+  const { recordsStart, queryBytes } = scratchLayout(spec);
+  const group = heads / kvHeads;
+  b.for("member", 0, length, 1, (row) => {
+    const records = b.advance(b.advance(scratch, 1, recordsStart), row, group * queryBytes);
+    b.for("query", 0, group, tile.queries, (query) => {
+      body({ row, query, records: b.advance(records, query, queryBytes) });
+    });
+  });
+}
+
+/** A tile whose row sees positions of the block. */
+interface BlockTile {
+  /** The first of the tile's queries; the others follow it. */
+  readonly queries: Value;
+  readonly records: Value;
+  readonly visible: Visible;
+  /** Whether this is the first block that the row sees. */
+  readonly isFirst: Value;
+}
+
+/** Emits `body` for the tiles whose rows see something of the block. */
+function forBlockTiles(b: KernelBuilder, spec: AttentionSpec, run: Run, block: Value, body: (tile: BlockTile) => void): void {
+  const { headSize, queryStride } = spec;
+  forTiles(b, spec, run, ({ row, query, records }) => {
+    const position = b.add(run.position, row);
+    const visible = seenOf(b, spec, block, { first: position, last: position });
+    b.if(b.lt(visible.from, visible.to), () => {
+      const queries = b.advance(b.advance(run.queries, row, queryStride * f32Bytes), query, headSize * f32Bytes);
+      const isFirst = b.eq(block, b.divU(lowestSeen(b, spec, position), blockSize));
+      body({ queries, records, visible, isFirst });
+    });
+  });
+}
+
+/** o / l of a tile's queries. */
+function writeResults(b: KernelBuilder, spec: AttentionSpec, records: Value, out: Value): void {
+  const { headSize } = spec;
+  const fields = queryFields(headSize);
+  for (let query = 0; query < spec.tile.queries; query++) {
+    const record = query * scratchLayout(spec).queryBytes;
+    const sum = b.loadSplat(f32x16, records, 0, record + fields.sum);
+    forChunks(b, headSize, ({ start, count }) => {
+      const at = f32Offset(b, start);
+      const o = b.load(f32x16, records, at, record + fields.output);
+      b.store(b.div(o, sum), out, at, query * headSize * f32Bytes, count);
+    });
+  }
 }

@@ -28,7 +28,7 @@ export function dequantizedProduct(b: KernelBuilder, layout: PanelLayout, encodi
       const block = b.int(Math.floor(wholeGroups / perBlock) * blockBytes(encoding));
       dequantizedGroup(b, tile, { pointer: panels, block, half: b.int(wholeGroups % perBlock), group: b.int(wholeGroups) }, rest);
     }
-    return unscaled(b, weights, sums);
+    return sums.map((sum) => unscaled(b, weights, b.read(sum)));
   };
 }
 

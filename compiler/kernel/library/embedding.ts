@@ -60,7 +60,8 @@ function copyColumns(b: KernelBuilder, { columns }: PanelLayout, encoding: Float
 function loadFloat(b: KernelBuilder, { weights }: FloatEncoding, pointer: Value, index: Value): Value {
   if (weights === "f32") return b.load(f32, pointer, index);
   const half = b.load16(pointer, index);
-  return weights === "f16" ? halfToFloat(b, half) : b.bitcast(b.shl(half, 16), f32);
+  const top = b.shl(half, 16);
+  return weights === "f16" ? halfToFloat(b, b.shrS(top, 16)) : b.bitcast(top, f32);
 }
 
 /** (dw * (u - offset)) * 2^-exponent, one run of four bytes after the other: low nibbles first, then high ones. */
@@ -80,7 +81,8 @@ function dequantize(
     const block = b.mul(b.divU(group, 2), blockBytes(encoding));
     const half = b.and(group, 1);
     const scaleAt = b.add(b.add(block, b.mul(half, groupOffsets(encoding, 1).scales)), b.mul(lane, scaleBytes));
-    const scale = encoding.scales === "f16" ? normalHalfToFloat(b, b.load16(panel, scaleAt, start)) : b.load(f32, panel, scaleAt, start);
+    const halfBits = (): Value => b.shrS(b.shl(b.load16(panel, scaleAt, start), 16), 16);
+    const scale = encoding.scales === "f16" ? normalHalfToFloat(b, halfBits()) : b.load(f32, panel, scaleAt, start);
     const inGroup = b.add(b.mul(half, groupBytes(encoding)), b.mul(b.remU(run, runsPerGroup), panelRows * runLength));
     const bytes = b.load(i32, panel, b.add(b.add(block, inGroup), b.mul(lane, runLength)), start + groupOffsets(encoding, 0).values);
     for (let column = 0; column < columnsPerRun; column++) {

@@ -30,6 +30,6 @@ export function floatProduct(b: KernelBuilder, layout: PanelLayout, encoding: Fl
 /** One column of 16 rows as f32. */
 function loadColumn(b: KernelBuilder, { weights }: FloatEncoding, pointer: Value, index: Index, offset: number): Value {
   if (weights === "f32") return b.load(f32x16, pointer, index, offset);
-  const halves = b.widenU(b.load(vector("i16", panelRows), pointer, index, offset));
+  const halves = b.widenS(b.load(vector("i16", panelRows), pointer, index, offset));
   return weights === "f16" ? halfToFloat(b, halves) : b.bitcast(b.shl(halves, 16), f32x16);
 }

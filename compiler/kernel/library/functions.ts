@@ -9,6 +9,8 @@ import { vector, type Value } from "../ir.ts";
 
 const signBit = 0x8000;
 const magnitudeBits = 0x7fff;
+/** Where the bits of a signed f16 lie after a shift by 13: the copies of the sign between them left out. */
+const signAndMagnitude = (1 << 31) | (magnitudeBits << 13);
 /** f16 exponents are biased by 15, f32's by 127. */
 const exponentShift = 112;
 
@@ -42,16 +44,15 @@ export function silu(b: KernelBuilder, x: Value): Value {
   return b.div(x, b.add(exponential(b, b.mul(x, -1)), 1));
 }
 
-/** The f32 of f16 bits that are no subnormal, by integer arithmetic: weight scales. */
+/** The f32 of f16 bits that are no subnormal, by integer arithmetic: weight scales. The bits come as a signed 16-bit number. */
 export function normalHalfToFloat(b: KernelBuilder, half: Value): Value {
-  const magnitude = b.add(b.shl(b.and(half, magnitudeBits), 13), exponentShift << 23);
-  return b.bitcast(b.or(magnitude, b.shl(b.and(half, signBit), 16)), floatLike(half));
+  const moved = b.and(b.shl(half, 13), signAndMagnitude);
+  return b.bitcast(b.add(moved, exponentShift << 23), floatLike(half));
 }
 
-/** The f32 of any finite f16 bits: the magnitude's bits read as f32, times 2^112, which is exact. */
+/** The f32 of any finite f16 bits, which come as a signed i32: sign and magnitude's bits read as f32, times 2^112, which is exact. */
 export function halfToFloat(b: KernelBuilder, half: Value): Value {
-  const moved = b.or(b.shl(b.and(half, magnitudeBits), 13), b.shl(b.and(half, signBit), 16));
-  return b.mul(b.bitcast(moved, floatLike(half)), 2 ** exponentShift);
+  return b.mul(b.bitcast(b.and(b.shl(half, 13), signAndMagnitude), floatLike(half)), 2 ** exponentShift);
 }
 
 /** The bits of the nearest f16 (ties to even, subnormals kept) of x clamped to ±65504; see numeric/half. */
@@ -63,6 +64,16 @@ export function floatToHalf(b: KernelBuilder, x: Value): Value {
   const subnormal = roundToInteger(b, b.mul(magnitude, 2 ** 24));
   const sign = b.and(b.shrU(bits(b, x), 16), signBit);
   return b.or(b.select(b.lt(magnitude, f16MinNormal), subnormal, normal), sign);
+}
+
+/** The larger of two i32. */
+export function largerInteger(b: KernelBuilder, x: Value, y: Value): Value {
+  return b.select(b.lt(x, y), y, x);
+}
+
+/** The smaller of two i32. */
+export function smallerInteger(b: KernelBuilder, x: Value, y: Value): Value {
+  return b.select(b.lt(x, y), x, y);
 }
 
 function powerOfTwo(b: KernelBuilder, exponent: Value): Value {

@@ -2,7 +2,7 @@
 import { blockSize, groupSize } from "../../numeric/quantize.ts";
 import type { ScaleFormat } from "../../numeric/weight-groups.ts";
 import type { KernelBuilder } from "../builder.ts";
-import { vector, type Value, type Variable } from "../ir.ts";
+import { vector, type Value } from "../ir.ts";
 import { normalHalfToFloat } from "./functions.ts";
 import { f32x16 } from "./lanes.ts";
 import {
@@ -64,7 +64,7 @@ export function loadScales(b: KernelBuilder, layout: PanelLayout, encoding: Grou
 
 function scaleVector(b: KernelBuilder, format: ScaleFormat, pointer: Value, index: Value, offset: number): Value {
   if (format === "f32") return b.load(f32x16, pointer, index, offset);
-  return normalHalfToFloat(b, b.widenU(b.load(vector("i16", panelRows), pointer, index, offset)));
+  return normalHalfToFloat(b, b.widenS(b.load(vector("i16", panelRows), pointer, index, offset)));
 }
 
 /** Byte index and offset of a group's values. */
@@ -77,8 +77,7 @@ export function valuesPlace(
   return { index: b.add(block, b.mul(half, groupBytes(encoding))), offset: panelsStart(layout) + groupOffsets(encoding, 0).values };
 }
 
-/** The sums times the power of two in the matrix's header. */
-export function unscaled(b: KernelBuilder, weights: Value, sums: readonly Variable[]): readonly Value[] {
-  const unscale = b.loadSplat(f32x16, weights);
-  return sums.map((sum) => b.mul(b.read(sum), unscale));
+/** A vector of sums times the power of two in the matrix's header. */
+export function unscaled(b: KernelBuilder, weights: Value, sums: Value): Value {
+  return b.mul(sums, b.loadSplat(sums.type, weights));
 }

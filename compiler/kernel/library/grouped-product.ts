@@ -5,88 +5,185 @@
 import { required } from "../../errors.ts";
 import { groupSize } from "../../numeric/quantize.ts";
 import { groupFormats } from "../../numeric/weight-groups.ts";
-import type { DotAtom, Registers } from "../atom.ts";
+import type { DotAtom, Place, Registers } from "../atom.ts";
 import type { KernelBuilder } from "../builder.ts";
-import type { Value } from "../ir.ts";
+import { vector, type Value, type Variable } from "../ir.ts";
 import { activationParameters } from "./activations.ts";
 import { forGroups, groupedWeights, loadScales, unscaled, valuesPlace } from "./grouped-panels.ts";
-import { f32Bytes, f32x16, i32x16 } from "./lanes.ts";
+import { f32Bytes } from "./lanes.ts";
 import { groupBytes, paddedColumns, panelBytes, panelRows, runLength, type GroupEncoding, type PanelLayout } from "./panels.ts";
-import { newSums, type Product } from "./product.ts";
+import type { Product } from "./product.ts";
 
-/** Rows of activations are as long as the padded columns. */
-export function groupedProduct(b: KernelBuilder, layout: PanelLayout, encoding: GroupEncoding, atom: DotAtom): Product {
-  const columns = paddedColumns(layout);
-  const groups = columns / groupSize;
+/** The operands of a product of groups, which rows of activations as long as the padded columns meet. */
+export interface GroupedOperands {
+  readonly layout: PanelLayout;
+  readonly encoding: GroupEncoding;
+  readonly weights: Value;
+  readonly activations: ReturnType<typeof activationParameters>;
+}
+
+/** Declares the operands' parameters. */
+export function groupedOperands(b: KernelBuilder, layout: PanelLayout, encoding: GroupEncoding): GroupedOperands {
   const activations = activationParameters(b, layout.columns);
-  const weights = groupedWeights(b, layout);
+  return { layout, encoding, activations, weights: groupedWeights(b, layout) };
+}
+
+/** Multiplies straight from the packed panels. */
+export function groupedProduct(b: KernelBuilder, operands: GroupedOperands, atom: DotAtom): Product {
+  const { layout, encoding } = operands;
   return (row, panel, count) => {
-    const q = b.advance(activations.q, row, columns);
-    const dx = b.advance(activations.scales, row, groups * f32Bytes);
-    const totals = b.advance(activations.sums, row, groups * f32Bytes);
-    const panels = b.advance(weights, panel, panelBytes(layout));
-    const sums = newSums(b, count);
-    forGroups(b, layout, encoding, panels, groups, (group) => {
+    const tiled = tileAtom(atom, count);
+    const { n, k } = tiled.tile;
+    const parts = panelRows / n;
+    const stepBytes = (groupBytes(encoding) * k) / groupSize;
+    const panels = b.advance(operands.weights, panel, panelBytes(layout));
+    const tile = activationTile(b, operands, tiled, row, count);
+    const sums = newPartSums(b, tiled, count, parts);
+    forGroups(b, layout, encoding, panels, tile.groups, (group) => {
       const dw = loadScales(b, layout, encoding, group);
-      const integers = groupSums(b, atom, encoding, count, {
-        activations: (i) => ({ pointer: q, index: b.mul(group.group, groupSize), offset: i * columns }),
-        weights: { pointer: panels, ...valuesPlace(b, layout, encoding, group) },
-      });
-      sums.forEach((sum, i) => {
-        const at = b.mul(group.group, f32Bytes);
-        const integer = required(integers[i], "sum");
-        // Weights are u - offset: the offset times the activations' sum is taken off as an exact integer.
-        const correction = (): Value =>
-          b.shl(b.loadSplat(i32x16, totals, at, i * groups * f32Bytes), Math.log2(groupFormats[encoding.weights].offset));
-        const exact = tileAtom(atom, count).formats[encoding.weights].isCentred ? integer : b.sub(integer, correction());
-        const scale = b.mul(dw, b.loadSplat(f32x16, dx, at, i * groups * f32Bytes));
-        b.assign(sum, b.add(b.read(sum), b.mul(b.toFloat(exact), scale)));
-      });
+      const values = valuesPlace(b, layout, encoding, group);
+      const activations = tile.group(group.group, true);
+      for (let part = 0; part < parts; part++) {
+        addGroup(b, tiled, encoding, activations, {
+          rows: count,
+          scales: [b.part(dw, part * n, n)],
+          weights: (step) => [
+            tiled.formats[encoding.weights].load(b, {
+              pointer: panels,
+              index: values.index,
+              offset: values.offset + step * stepBytes + part * n * runLength,
+            }),
+          ],
+          add: (row, _, products) => {
+            addTo(b, required(sums[row]?.[part], "sum"), products);
+          },
+        });
+      }
     });
-    return unscaled(b, weights, sums);
+    return sums.map((ofRow) => unscaled(b, operands.weights, b.concat(...ofRow.map((sum) => b.read(sum)))));
   };
 }
 
-interface GroupPlaces {
-  readonly activations: (row: number) => { readonly pointer: Value; readonly index: Value; readonly offset: number };
-  readonly weights: { readonly pointer: Value; readonly index: Value; readonly offset: number };
+/** For each row of a tile, one accumulator of `n` outputs for each part of a panel. */
+export function newPartSums(b: KernelBuilder, { tile: { n } }: DotAtom, count: number, parts: number): readonly (readonly Variable[])[] {
+  const zero = b.literal(vector("f32", n), 0);
+  return Array.from({ length: count }, (_, i) => Array.from({ length: parts }, (_part, part) => b.variable(`sum${i}_${part}`, zero)));
+}
+
+/** One group of the activations of a tile. */
+export interface ActivationGroup {
+  /** Registers for one step of `m` rows. */
+  readonly load: (team: number, step: number) => Registers;
+  /** What the integer sums of a row start from. */
+  readonly start: (row: number) => Value;
+  readonly scale: (row: number) => Value;
+}
+
+/** Rows of activations of a tile. */
+export interface ActivationTile {
+  readonly groups: number;
+  /** A group of them; `held` loads the registers of a single team at once, for all parts of a panel. */
+  readonly group: (group: Value, held: boolean) => ActivationGroup;
+}
+
+/** 1.5 * 2^23: a float whose last bit counts ones, so that an integer added to its bits is added to its value. */
+const shift = 12582912;
+const shiftBits = 0x4b400000;
+
+/** Where `count` rows of activations from `row` on lie, and what becomes of a group of them. */
+export function activationTile(
+  b: KernelBuilder,
+  { layout, encoding, activations }: GroupedOperands,
+  atom: DotAtom,
+  row: Value,
+  count: number,
+): ActivationTile {
+  const columns = paddedColumns(layout);
+  const groups = columns / groupSize;
+  const { m, n, k } = atom.tile;
+  const { offset } = groupFormats[encoding.weights];
+  const q = b.advance(activations.q, row, columns);
+  const dx = b.advance(activations.scales, row, groups * f32Bytes);
+  const totals = b.advance(activations.sums, row, groups * f32Bytes);
+  const group = (index: Value, held: boolean): ActivationGroup => {
+    const at = b.mul(index, f32Bytes);
+    const first = b.mul(index, groupSize);
+    const ofRow = (i: number): number => i * groups * f32Bytes;
+    const load = (team: number, step: number): Registers =>
+      atom.loadActivations(
+        b,
+        Array.from({ length: m }, (_, i): Place => ({ pointer: q, index: first, offset: (team * m + i) * columns + step * k })),
+      );
+    const registers = held && count === m ? Array.from({ length: groupSize / k }, (_, step) => load(0, step)) : null;
+    const bits = b.literal(vector("i32", n), shiftBits);
+    return {
+      load: (team, step) => (registers ? required(registers[step], "activations") : load(team, step)),
+      // Weights are u - offset, so the offset times the activations' sum is taken off as an exact integer; and the bits of `shift` are put on, with
+      // which the sums, below 2^21, are floats without a conversion.
+      start: (i) =>
+        atom.formats[encoding.weights].isCentred
+          ? bits
+          : b.sub(bits, b.shl(b.loadSplat(vector("i32", n), totals, at, ofRow(i)), Math.log2(offset))),
+      scale: (i) => b.loadSplat(vector("f32", n), dx, at, ofRow(i)),
+    };
+  };
+  return { groups, group };
+}
+
+/** sum + products. */
+export function addTo(b: KernelBuilder, sum: Variable, products: Value): void {
+  b.assign(sum, b.add(b.read(sum), products));
+}
+
+/** A group of a few parts of a panel, and who takes its products with some rows. */
+export interface PanelGroup {
+  readonly rows: number;
+  /** For each part. */
+  readonly scales: readonly Value[];
+  /** The registers of each part for one step. */
+  readonly weights: (step: number) => readonly Registers[];
+  /** Takes float(isum) * (dw * dx). */
+  readonly add: (row: number, part: number, products: Value) => void;
+}
+
+/** The products of one group, parts by rows. */
+export function addGroup(
+  b: KernelBuilder,
+  atom: DotAtom,
+  encoding: GroupEncoding,
+  activations: ActivationGroup,
+  { rows, scales, weights, add }: PanelGroup,
+): void {
+  const { m, n, k } = atom.tile;
+  const format = atom.formats[encoding.weights];
+  const teams = Array.from({ length: rows / m }, (_, team) => team);
+  const starts = Array.from({ length: rows }, (_, row) => activations.start(row));
+  const accumulators = teams.map((team) => scales.map((): Registers => format.start?.(b, required(starts[team * m], "start")) ?? []));
+  for (let step = 0; step < groupSize / k; step++) {
+    const registers = weights(step);
+    accumulators.forEach((parts, team) => {
+      const x = activations.load(team, step);
+      parts.forEach((accumulator, part) => {
+        parts[part] = format.step(b, accumulator, x, required(registers[part], "weights"));
+      });
+    });
+  }
+  const shifted = b.literal(vector("f32", n), shift);
+  accumulators.forEach((parts, team) => {
+    const finished = parts.map((accumulator) => format.finish(b, accumulator));
+    for (let row = team * m; row < (team + 1) * m; row++) {
+      const dx = activations.scale(row);
+      finished.forEach((sums, part) => {
+        const integers = required(sums[row - team * m], "sums");
+        const bits = format.start ? integers : b.add(integers, required(starts[row], "start"));
+        const scale = b.mul(required(scales[part], "scales"), dx);
+        add(row, part, b.mul(b.sub(b.bitcast(bits, shifted.type), shifted), scale));
+      });
+    }
+  });
 }
 
 /** The atom for a tile of `count` rows. */
 function tileAtom(atom: DotAtom, count: number): DotAtom {
   return count % atom.tile.m === 0 ? atom : required(atom.rest, `atom beside ${atom.name} for single rows`);
-}
-
-/** Sums over one group for `count` rows: i32x16 each. A few panel rows at a time, with the activations held in registers. */
-function groupSums(b: KernelBuilder, tiled: DotAtom, encoding: GroupEncoding, count: number, places: GroupPlaces): readonly Value[] {
-  const atom = tileAtom(tiled, count);
-  const { m, n, k } = atom.tile;
-  const steps = groupSize / k;
-  // m rows share an accumulator.
-  const teams = Array.from({ length: count / m }, (_, team) => {
-    const rows = Array.from({ length: m }, (_row, i) => places.activations(team * m + i));
-    return Array.from({ length: steps }, (_step, step) =>
-      atom.loadActivations(
-        b,
-        rows.map((place) => ({ ...place, offset: place.offset + step * k })),
-      ),
-    );
-  });
-  const parts = Array.from({ length: count }, (): Value[] => []);
-  const stepBytes = groupBytes(encoding) / steps;
-  const format = atom.formats[encoding.weights];
-  for (let tile = 0; tile < panelRows / n; tile++) {
-    const accumulators: Registers[] = teams.map(() => []);
-    for (let step = 0; step < steps; step++) {
-      const weights = format.load(b, { ...places.weights, offset: places.weights.offset + step * stepBytes + tile * n * runLength });
-      teams.forEach((activations, team) => {
-        const accumulator = required(accumulators[team], "accumulator");
-        accumulators[team] = format.step(b, accumulator, required(activations[step], "activations"), weights);
-      });
-    }
-    accumulators.forEach((accumulator, team) => {
-      format.finish(b, accumulator).forEach((sums, i) => required(parts[team * m + i], "part").push(sums));
-    });
-  }
-  return parts.map((tiles) => b.concat(...tiles));
 }

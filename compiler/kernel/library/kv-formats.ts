@@ -4,13 +4,21 @@
  * behind them, quantised like activations (numeric/quantize).
  */
 import { groupSize, roundUp } from "../../numeric/quantize.ts";
-import type { KernelBuilder } from "../builder.ts";
+import type { Index, KernelBuilder } from "../builder.ts";
 import { f32, vector, type Value } from "../ir.ts";
-import { floatToHalf, halfToFloat, roundToInteger } from "./functions.ts";
+import { floatToHalf, halfToFloat, roundToInteger, smallerInteger } from "./functions.ts";
 import { chunkBytes, f32Bytes, f32x16, forChunks, f32Offset, laneCount } from "./lanes.ts";
 import { groupScale } from "./quantize.ts";
 
 export type KvFormatName = "f32" | "f16" | "q8_0";
+
+/** Both write what the f32 format would hold. */
+export interface ToFloats {
+  /** A panel of 16 keys, to [headSize, 16]. */
+  readonly panel: (b: KernelBuilder, headSize: number, panel: Value, to: Value) => void;
+  /** A value with its padding, to [valueColumns]. */
+  readonly row: (b: KernelBuilder, headSize: number, row: Value, to: Value) => void;
+}
 
 export interface KvFormat {
   readonly name: KvFormatName;
@@ -18,10 +26,8 @@ export interface KvFormat {
   readonly panelBytes: (headSize: number) => number;
   /** Bytes of a value of one head. */
   readonly rowBytes: (headSize: number) => number;
-  /** Element `d` of the 16 keys of the panel at pointer + offset. */
-  readonly readKeys: (b: KernelBuilder, headSize: number, panel: Value, d: Value, offset: number) => Value;
-  /** Elements 16 * chunk … of the value at pointer + index. */
-  readonly readValue: (b: KernelBuilder, headSize: number, rows: Value, index: Value, chunk: number) => Value;
+  /** How the format becomes f32; null where it is. */
+  readonly toFloats: ToFloats | null;
   /** Puts a key, `headSize` f32, into lane `lane` of a panel. */
   readonly writeKey: (b: KernelBuilder, headSize: number, key: Value, panel: Value, lane: Value) => void;
   /** Puts a value, `headSize` f32, into its row; the row's padding becomes 0. */
@@ -33,21 +39,39 @@ export function valueColumns(headSize: number): number {
   return roundUp(headSize, laneCount);
 }
 
+/** Turns of a loop of `count` that its body holds: addresses are computed once for them. */
+function unrollOf(count: number): number {
+  return count % 4 === 0 ? 4 : 1;
+}
+
+/** Emits `body` for each turn of a loop from one multiple of `unroll` to another: the turn is index + u. */
+function forUnrolled(
+  b: KernelBuilder,
+  name: string,
+  from: Index,
+  to: Index,
+  unroll: number,
+  body: (index: Value, u: number) => void,
+): void {
+  b.for(name, from, to, unroll, (index) => {
+    for (let u = 0; u < unroll; u++) body(index, u);
+  });
+}
+
 /** How a float format moves elements. */
 interface FloatCodec {
   readonly bytes: number;
-  readonly read: (b: KernelBuilder, pointer: Value, index: Value, offset: number) => Value;
+  readonly toFloats: ToFloats | null;
   readonly writeOne: (b: KernelBuilder, x: Value, pointer: Value, index: Value) => void;
   readonly write: (b: KernelBuilder, x: Value, pointer: Value, element: Value) => void;
 }
 
-function floatFormat(name: "f32" | "f16", { bytes, read, writeOne, write }: FloatCodec): KvFormat {
+function floatFormat(name: "f32" | "f16", { bytes, toFloats, writeOne, write }: FloatCodec): KvFormat {
   return {
     name,
     panelBytes: (headSize) => headSize * laneCount * bytes,
     rowBytes: (headSize) => valueColumns(headSize) * bytes,
-    readKeys: (b, _, panel, d, offset) => read(b, panel, b.mul(d, laneCount * bytes), offset),
-    readValue: (b, _, rows, index, chunk) => read(b, rows, index, chunk * laneCount * bytes),
+    toFloats,
     writeKey: (b, headSize, key, panel, lane) => {
       b.for("d", 0, headSize, 1, (d) => {
         writeOne(b, b.load(f32, key, b.mul(d, f32Bytes)), panel, b.add(b.mul(d, laneCount * bytes), b.mul(lane, bytes)));
@@ -64,7 +88,7 @@ function floatFormat(name: "f32" | "f16", { bytes, read, writeOne, write }: Floa
 
 const f32Format = floatFormat("f32", {
   bytes: 4,
-  read: (b, pointer, index, offset) => b.load(f32x16, pointer, index, offset),
+  toFloats: null,
   writeOne: (b, x, pointer, index) => {
     b.store(x, pointer, index);
   },
@@ -73,9 +97,26 @@ const f32Format = floatFormat("f32", {
   },
 });
 
+const halfBytes = 2;
+
+/** Chunks of 16 halves to f32. */
+function halvesToFloats(b: KernelBuilder, chunks: number, from: Value, to: Value): void {
+  forUnrolled(b, "chunk", 0, chunks, unrollOf(chunks), (chunk, u) => {
+    const halves = b.load(vector("i16", laneCount), from, b.mul(chunk, laneCount * halfBytes), u * laneCount * halfBytes);
+    b.store(halfToFloat(b, b.widenS(halves)), to, b.mul(chunk, chunkBytes), u * chunkBytes);
+  });
+}
+
 const f16Format = floatFormat("f16", {
-  bytes: 2,
-  read: (b, pointer, index, offset) => halfToFloat(b, b.widenU(b.load(vector("i16", laneCount), pointer, index, offset))),
+  bytes: halfBytes,
+  toFloats: {
+    panel: (b, headSize, panel, to) => {
+      halvesToFloats(b, headSize, panel, to);
+    },
+    row: (b, headSize, row, to) => {
+      halvesToFloats(b, valueColumns(headSize) / laneCount, row, to);
+    },
+  },
   writeOne: (b, x, pointer, index) => {
     b.store(floatToHalf(b, x), pointer, index, 0, 1, "i16");
   },
@@ -112,15 +153,28 @@ const q8Format: KvFormat = {
   panelBytes: (headSize) => headSize * laneCount + groupsOf(headSize) * chunkBytes,
   // [columns] bytes, then [groups] scales.
   rowBytes: (headSize) => valueColumns(headSize) + groupsOf(headSize) * f32Bytes,
-  readKeys: (b, headSize, panel, d, offset) => {
-    const q = bytesToFloat(b, b.load(vector("i8", laneCount), panel, b.mul(d, laneCount), offset));
-    const scales = b.load(f32x16, panel, b.mul(b.divU(d, groupSize), chunkBytes), offset + headSize * laneCount);
-    return b.mul(scales, q);
-  },
-  readValue: (b, headSize, rows, index, chunk) => {
-    const q = bytesToFloat(b, b.load(vector("i8", laneCount), rows, index, chunk * laneCount));
-    const group = Math.floor((chunk * laneCount) / groupSize);
-    return b.mul(b.loadSplat(f32x16, rows, index, valueColumns(headSize) + group * f32Bytes), q);
+  toFloats: {
+    panel: (b, headSize, panel, to) => {
+      b.for("group", 0, groupsOf(headSize), 1, (group) => {
+        const scales = b.load(f32x16, panel, b.mul(group, chunkBytes), headSize * laneCount);
+        const first = b.mul(group, groupSize);
+        const end = headSize % groupSize === 0 ? b.add(first, groupSize) : smallerInteger(b, b.add(first, groupSize), b.int(headSize));
+        forUnrolled(b, "d", first, end, unrollOf(headSize), (d, u) => {
+          const q = bytesToFloat(b, b.load(vector("i8", laneCount), panel, b.mul(d, laneCount), u * laneCount));
+          b.store(b.mul(scales, q), to, b.mul(d, chunkBytes), u * chunkBytes);
+        });
+      });
+    },
+    row: (b, headSize, row, to) => {
+      const chunks = valueColumns(headSize) / laneCount;
+      const chunksPerGroup = groupSize / laneCount;
+      forUnrolled(b, "chunk", 0, chunks, unrollOf(chunks), (chunk, u) => {
+        const q = bytesToFloat(b, b.load(vector("i8", laneCount), row, b.mul(chunk, laneCount), u * laneCount));
+        const group = b.mul(b.divU(chunk, chunksPerGroup), f32Bytes);
+        const scale = b.loadSplat(f32x16, row, group, valueColumns(headSize) + Math.floor(u / chunksPerGroup) * f32Bytes);
+        b.store(b.mul(scale, q), to, b.mul(chunk, chunkBytes), u * chunkBytes);
+      });
+    },
   },
   writeKey: (b, headSize, key, panel, lane) => {
     forHeadGroups(b, headSize, key, (group, chunks) => {

@@ -11,6 +11,14 @@ export const i32x16 = vector("i32", laneCount);
 export const f32Bytes = 4;
 export const chunkBytes = laneCount * f32Bytes;
 
+/** 0, 1, … 15 as i32. */
+export function laneNumbers(b: KernelBuilder): Value {
+  return b.lanes(
+    "i32",
+    Array.from({ length: laneCount }, (_, i) => i),
+  );
+}
+
 /** A chunk of a row: its first element, and how many of its lanes belong to the row. */
 export interface Chunk {
   readonly start: Index;
@@ -42,17 +50,18 @@ export function f32Offset(b: KernelBuilder, element: Index): Index {
 /** The last step of fold16, and the sum of integers: sixteen lanes to one number, lane j taking lane j+8, then +4, +2, +1. */
 export function foldLanes(b: KernelBuilder, lanes: Value): Value {
   let folded = lanes;
-  for (const half of [8, 4, 2, 1]) folded = b.add(lowLanes(b, folded, 0, half), lowLanes(b, folded, half, half));
+  for (const half of [8, 4, 2, 1]) folded = b.add(lanesAt(b, folded, 0, half), lanesAt(b, folded, half, half));
   return folded;
 }
 
 /** The largest of sixteen lanes. */
 export function largestLane(b: KernelBuilder, lanes: Value): Value {
   let folded = lanes;
-  for (const half of [8, 4, 2, 1]) folded = b.max(lowLanes(b, folded, 0, half), lowLanes(b, folded, half, half));
+  for (const half of [8, 4, 2, 1]) folded = b.max(lanesAt(b, folded, 0, half), lanesAt(b, folded, half, half));
   return folded;
 }
 
-function lowLanes(b: KernelBuilder, value: Value, start: number, count: number): Value {
+/** The `count` lanes of a vector that start at `start`; a scalar where that is one. */
+export function lanesAt(b: KernelBuilder, value: Value, start: number, count: number): Value {
   return count === 1 ? b.lane(value, start) : b.part(value, start, count);
 }

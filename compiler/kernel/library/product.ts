@@ -5,7 +5,7 @@ import type { Value, Variable } from "../ir.ts";
 import { f32x16 } from "./lanes.ts";
 import type { PanelLayout } from "./panels.ts";
 
-/** Emits the sums of `count` rows from `row` on, for one panel: one f32x16 a row. */
+/** Emits the sums of `count` rows from `row` on, for one panel among all of all streams: one f32x16 a row. */
 export type Product = (row: Value, panel: Value, count: number) => readonly Value[];
 
 export interface ProductSpec {

@@ -7,7 +7,7 @@ import { recordKernel, type KernelBuilder } from "../builder.ts";
 import { f32, type Kernel, type Value } from "../ir.ts";
 import { floatProduct } from "./float-product.ts";
 import { sigmoid } from "./functions.ts";
-import { chunkBytes, f32Bytes, f32x16, foldLanes, i32x16, laneCount } from "./lanes.ts";
+import { chunkBytes, f32Bytes, f32x16, foldLanes, i32x16, laneCount, laneNumbers } from "./lanes.ts";
 import { numberName } from "./names.ts";
 import { panelCount, type PanelLayout } from "./panels.ts";
 import { rowCount } from "./rows.ts";
@@ -83,11 +83,7 @@ function storeScores(b: KernelBuilder, { expertCount }: RouterSpec, { scratch, b
 
 /** first, first + 1, … */
 function lanesFrom(b: KernelBuilder, first: Value): Value {
-  const lanes = b.lanes(
-    "i32",
-    Array.from({ length: laneCount }, (_, i) => i),
-  );
-  return b.add(b.splat(first, laneCount), lanes);
+  return b.add(b.splat(first, laneCount), laneNumbers(b));
 }
 
 /**

@@ -2,7 +2,7 @@
  * AVX-512 with the tile registers of AMX: sixteen rows of activations by a panel's sixteen rows of weights, a whole group in one instruction.
  * Rows that fill no tile are AVX-512 VNNI's. A group's nibbles are unpacked to a scratch tile in memory, where tiles are loaded from.
  */
-import type { AtomFormat, DotAtom } from "../../../compiler/kernel/atom.ts";
+import { packedTiles, type AtomFormat, type DotAtom } from "../../../compiler/kernel/atom.ts";
 import { required } from "../../../compiler/errors.ts";
 import { vector, type Value } from "../../../compiler/kernel/ir.ts";
 import { panelRows, runLength } from "../../../compiler/kernel/library/panels.ts";
@@ -25,7 +25,7 @@ const tileProduct: Omit<AtomFormat, "load"> = {
 const tiles: DotAtom = {
   name: "amx",
   tile: { m: tileRows, n: panelRows, k: groupSize },
-  rowsPerTile: [tileRows],
+  tiles: packedTiles(tileRows),
   rest: required(rest, "atom of single rows"),
   loadActivations: (b, places) => [b.concat(...places.map(({ pointer, index, offset }) => b.load(row, pointer, index, offset)))],
   formats: {

@@ -1,6 +1,6 @@
 /** AVX2: 8 x 8-bit products by `maddubs`, whose 16-bit pair sums saturate; with nibbles for weights they cannot. */
 import { required } from "../../../compiler/errors.ts";
-import type { AtomFormat, DotAtom, Registers } from "../../../compiler/kernel/atom.ts";
+import { packedTiles, type AtomFormat, type DotAtom, type Registers } from "../../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../../compiler/kernel/ir.ts";
 import { runLength } from "../../../compiler/kernel/library/panels.ts";
@@ -52,7 +52,7 @@ const q8: AtomFormat = {
 const maddubs: DotAtom = {
   name: "avx2",
   tile: { m: 1, n: rows, k: runs * runLength },
-  rowsPerTile: [4, 2, 1],
+  tiles: packedTiles(4, 2, 1),
   rest: null,
   loadActivations: splatRuns(rows, runs),
   formats: { q4_0: q4, q8_0: q8 },

@@ -1,4 +1,5 @@
 /** AVX-512 with VNNI: registers of 64 bytes; comparisons give mask registers, which become lanes and back at no cost once compiled. */
+import { packedTiles } from "../../../compiler/kernel/atom.ts";
 import { required } from "../../../compiler/errors.ts";
 import { panelRows } from "../../../compiler/kernel/library/panels.ts";
 import type { Isa, RegisterRow, ValueRow } from "./isa.ts";
@@ -42,5 +43,5 @@ export const avx512Vnni: Isa = {
     dotQuadsUS: ({ bytes, args }) => `${prefix(bytes)}_dpbusd_epi32(${args.join(", ")})`,
   },
   byValue: { ...byValue, narrowS: narrow },
-  atoms: [quadAtom({ name: "avx512_vnni", n: panelRows, rowsPerTile: [8, 4, 2, 1], weights: "unsigned" })],
+  atoms: [quadAtom({ name: "avx512_vnni", n: panelRows, tiles: packedTiles(8, 4, 2, 1), weights: "unsigned" })],
 };

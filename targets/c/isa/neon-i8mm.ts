@@ -1,6 +1,6 @@
 /** AArch64 with matrix products: two rows of activations times two rows of weights, eight columns deep, in one instruction (smmla). */
 import { required } from "../../../compiler/errors.ts";
-import type { AtomFormat, DotAtom } from "../../../compiler/kernel/atom.ts";
+import { packedTiles, type AtomFormat, type DotAtom } from "../../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
 import type { Value } from "../../../compiler/kernel/ir.ts";
 import type { Isa } from "./isa.ts";
@@ -51,7 +51,7 @@ function multiplied(weights: Weights): AtomFormat {
 const smmla: DotAtom = {
   name: "neon_i8mm",
   tile: { m: 2, n: rowsPerRegister, k: registerBytes },
-  rowsPerTile: [4, 2],
+  tiles: packedTiles(4, 2),
   rest: sdot,
   // Eight columns of both rows, then the next eight.
   loadActivations: (b, places) => {

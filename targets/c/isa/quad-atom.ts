@@ -11,14 +11,15 @@ export interface QuadAtomSpec {
   readonly n: number;
   /** Runs of four columns that a step covers. */
   readonly runs?: number;
-  readonly rowsPerTile: readonly number[];
+  readonly tiles: DotAtom["tiles"];
   /** What the instruction takes for weights. */
   readonly weights: "unsigned" | "signed";
   readonly loadActivations?: DotAtom["loadActivations"];
 }
 
-export function quadAtom({ name, n, runs = 2, rowsPerTile, weights: signs, loadActivations }: QuadAtomSpec): DotAtom {
-  const products: Pick<AtomFormat, "step" | "finish"> = {
+export function quadAtom({ name, n, runs = 2, tiles, weights: signs, loadActivations }: QuadAtomSpec): DotAtom {
+  const products: Pick<AtomFormat, "start" | "step" | "finish"> = {
+    start: (_, initial) => [initial],
     step: (b, [sum = b.literal(vector("i32", n), 0)], activations, weights) => [
       weights.reduce((total, w, i) => {
         const x = required(activations[i], "activations");
@@ -31,7 +32,7 @@ export function quadAtom({ name, n, runs = 2, rowsPerTile, weights: signs, loadA
   return {
     name,
     tile: { m: 1, n, k: runs * runLength },
-    rowsPerTile,
+    tiles,
     rest: null,
     loadActivations: loadActivations ?? splatRuns(n, runs),
     formats: { q4_0: { ...nibbles(n, runs), ...products }, q8_0: { ...bytes, ...products } },

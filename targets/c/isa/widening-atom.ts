@@ -1,6 +1,6 @@
 /** The atom of machines that multiply bytes to 16 bits at best: products of a group are added in i16 as far as they surely fit. */
 import { required } from "../../../compiler/errors.ts";
-import type { AtomFormat, DotAtom } from "../../../compiler/kernel/atom.ts";
+import { packedTiles, type AtomFormat, type DotAtom } from "../../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../../compiler/kernel/ir.ts";
 import { runLength } from "../../../compiler/kernel/library/panels.ts";
@@ -35,7 +35,7 @@ export function wideningAtom({ name, n, runs = 2, loadActivations }: WideningAto
   return {
     name,
     tile: { m: 1, n, k: runs * runLength },
-    rowsPerTile: [2, 1],
+    tiles: packedTiles(2, 1),
     rest: null,
     loadActivations: loadActivations ?? splatRuns(n, runs),
     formats: { q4_0: { ...nibbles(n, runs), ...q4 }, q8_0: { ...signedBytes(n, runs), ...q8 } },

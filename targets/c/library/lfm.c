@@ -253,6 +253,13 @@ const float *lfm_logits(const lfm_model *model, int32_t index) {
   return (const float *)(const void *)(model->memory + LFM_LOGITS_OFFSET + (size_t)index * LFM_LOGITS_STRIDE);
 }
 
+int32_t lfm_likeliest(const lfm_model *model, int32_t index) {
+  int32_t token;
+  if (model == NULL || index < 0 || index >= model->logits) return -1;
+  memcpy(&token, model->memory + LFM_CHOICES_OFFSET + (size_t)index * sizeof token, sizeof token);
+  return token;
+}
+
 const char *lfm_variant(const lfm_model *model) { return model == NULL ? NULL : model->unit->name; }
 
 int32_t lfm_threads(const lfm_model *model) { return model == NULL ? 0 : model->threads; }

@@ -101,6 +101,9 @@ LFM_API lfm_status lfm_forward(lfm_model *model, const lfm_row *rows, int32_t co
  */
 LFM_API const float *lfm_logits(const lfm_model *model, int32_t index);
 
+/* The likeliest token by those logits, the lowest of equal ones; -1 where there are none, or none of them is a number. */
+LFM_API int32_t lfm_likeliest(const lfm_model *model, int32_t index);
+
 /* Tokens that the slot has evaluated; -1 for no slot. */
 LFM_API int32_t lfm_length(const lfm_model *model, int32_t slot);
 

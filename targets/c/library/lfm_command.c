@@ -5,7 +5,6 @@
 
 #include "lfm_command.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,17 +205,10 @@ int32_t lfm_evaluate(lfm_model *model, const int32_t *tokens, int32_t count) {
   return calls;
 }
 
-int32_t lfm_likeliest(const lfm_model *model) {
-  const float *logits = lfm_logits(model, 0);
-  float highest = -INFINITY;
-  int32_t best = -1;
-  for (int32_t i = 0; i < LFM_VOCABULARY; i++) {
-    if (!(logits[i] > highest)) continue;
-    highest = logits[i];
-    best = i;
-  }
-  if (best < 0) lfm_fail(1, "logits: none of them is a finite number");
-  return best;
+int32_t lfm_next_token(const lfm_model *model) {
+  const int32_t token = lfm_likeliest(model, 0);
+  if (token < 0) lfm_fail(1, "logits: none of them is a finite number");
+  return token;
 }
 
 double lfm_seconds(void) {

@@ -44,6 +44,7 @@
 #define LFM_ROWS_OFFSET @rows_offset@ULL
 #define LFM_LOGITS_OFFSET @logits_offset@ULL
 #define LFM_LOGITS_STRIDE @logits_stride@ULL
+#define LFM_CHOICES_OFFSET @choices_offset@ULL
 #define LFM_STATE_OFFSET @state_offset@ULL
 #define LFM_SLOT_BYTES @slot_bytes@ULL
 /* The weights file, trailer included. */

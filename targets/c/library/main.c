@@ -126,7 +126,7 @@ static generation generate(lfm_model *model, const lfm_list *prompt, int32_t mos
     const double begin = lfm_seconds();
     int32_t token;
     made.calls += lfm_evaluate(model, pending, pending_count);
-    token = lfm_likeliest(model);
+    token = lfm_next_token(model);
     *(made.count == 0 ? &made.first_seconds : &made.decode_seconds) += lfm_seconds() - begin;
     each(made.count, token);
     made.tokens[made.count] = token;

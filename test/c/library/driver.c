@@ -48,6 +48,13 @@ static void let_go(holder held) {
   free(held.memory);
 }
 
+static void check_likeliest(const lfm_model *model, int32_t index) {
+  const float *logits = lfm_logits(model, index);
+  const int32_t token = lfm_likeliest(model, index);
+  CHECK(token >= 0 && token < LFM_VOCABULARY);
+  for (int32_t i = 0; i < LFM_VOCABULARY; i++) CHECK(logits[token] > logits[i] || (logits[token] == logits[i] && token <= i));
+}
+
 /* Appends tokens in calls of random length; `logits` keeps those after each token, by position. */
 static void append(lfm_model *model, int32_t slot, const int32_t *tokens, int32_t count, float (*logits)[LFM_VOCABULARY]) {
   for (int32_t done = 0; done < count;) {
@@ -62,7 +69,8 @@ static void append(lfm_model *model, int32_t slot, const int32_t *tokens, int32_
     }
     CHECK(lfm_forward(model, rows, part) == LFM_OK);
     for (int32_t i = 0; i < part && logits != NULL; i++) memcpy(logits[length + i], lfm_logits(model, i), sizeof logits[0]);
-    CHECK(lfm_logits(model, part) == NULL);
+    for (int32_t i = 0; i < part; i++) check_likeliest(model, i);
+    CHECK(lfm_logits(model, part) == NULL && lfm_likeliest(model, part) == -1 && lfm_likeliest(model, -1) == -1);
     done += part;
   }
 }
@@ -120,7 +128,7 @@ static void refusals_case(const char *weights, const char *cut, const char *fore
   CHECK(lfm_reset(NULL, 0) == LFM_ERROR_ARGUMENT && lfm_forward(NULL, NULL, 1) == LFM_ERROR_ARGUMENT);
   CHECK(lfm_run(NULL, 1, 0) == LFM_ERROR_ARGUMENT && lfm_rewind(NULL, 0, 0) == LFM_ERROR_ARGUMENT);
   CHECK(lfm_save(NULL, 0, file, 9) == LFM_ERROR_ARGUMENT && lfm_restore(NULL, 0, file, 9) == LFM_ERROR_ARGUMENT);
-  CHECK(lfm_logits(NULL, 0) == NULL && lfm_variant(NULL) == NULL && lfm_threads(NULL) == 0);
+  CHECK(lfm_logits(NULL, 0) == NULL && lfm_likeliest(NULL, 0) == -1 && lfm_variant(NULL) == NULL && lfm_threads(NULL) == 0);
   CHECK(lfm_length(NULL, 0) == -1 && lfm_room(NULL, 0) == -1 && lfm_session_bytes(NULL, 0) == 0);
   for (int code = -1; code < 20; code++) CHECK(strlen(lfm_status_text((lfm_status)code)) >= 4);
   free(arena);

@@ -25,9 +25,23 @@ static uint32_t load(const unsigned char *at, int32_t index) {
 
 static void store(unsigned char *at, int32_t index, uint32_t word) { memcpy(at + (size_t)index * 4, &word, 4); }
 
-/* Thread 0 keeps the state, one step; every thread hashes on its own and writes its part of the logits, another. */
+static int32_t likeliest(const unsigned char *logits) {
+  float highest = -1.0f;
+  int32_t best = -1;
+  for (int32_t i = 0; i < LFM_VOCABULARY; i++) {
+    float value;
+    memcpy(&value, logits + (size_t)i * 4, 4);
+    if (value <= highest) continue;
+    highest = value;
+    best = i;
+  }
+  return best;
+}
+
+/* Thread 0 keeps the state and the choices, one step; every thread hashes on its own and writes its part of the logits, another. */
 static void forward(const lfm_call *call) {
   unsigned char *logits = call->memory + LFM_LOGITS_OFFSET;
+  int32_t wanted = 0;
   for (int32_t r = 0; r < call->rows; r++) {
     lfm_row row;
     unsigned char *cache, *ring;
@@ -49,9 +63,13 @@ static void forward(const lfm_call *call) {
         const float value = (float)(mix(hash, (uint32_t)i) >> 8) / 4194304.0f;
         memcpy(logits + (size_t)i * 4, &value, 4);
       }
-      logits += LFM_LOGITS_STRIDE;
     }
     lfm_wait(call);
+    if (row.wants_logits) {
+      if (call->thread == 0) store(call->memory + LFM_CHOICES_OFFSET, wanted, (uint32_t)likeliest(logits));
+      logits += LFM_LOGITS_STRIDE;
+      wanted++;
+    }
   }
 }
 

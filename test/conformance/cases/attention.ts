@@ -1,8 +1,11 @@
 /** Cases of the KV cache and of attention: positions around block borders, windows, sessions, head sizes that fill no vector. */
 
-import { attention, attentionScratchBytes } from "../../../compiler/kernel/library/attention.ts";
+import { runRows, scratchLayout } from "../../../compiler/kernel/library/attention-scratch.ts";
+import { attentionTile } from "../../../compiler/kernel/library/attention-tiles.ts";
+import { attention } from "../../../compiler/kernel/library/attention.ts";
 import { cacheBytes, kvAppend, type KvCacheSpec } from "../../../compiler/kernel/library/kv-cache.ts";
 import type { KvFormatName } from "../../../compiler/kernel/library/kv-formats.ts";
+import { required } from "../../../compiler/errors.ts";
 import type { Case } from "../case.ts";
 import {
   activations,
@@ -94,12 +97,39 @@ interface Run {
   readonly rows: readonly Row[];
 }
 
-/** Few rows on every head shape; all borders and windows on one. */
+/** Bytes of vectors, for tiles of every form. */
+const vectors = [16, 32, 64];
+
+/** Groups of 1 to 4 heads that share a cached head; sizes of no, one and several groups of 32, of one chunk and of more than a tile. */
+const groupShapes: readonly Heads[] = [
+  { heads: 1, kvHeads: 1, headSize: 8 },
+  { heads: 2, kvHeads: 1, headSize: 40 },
+  { heads: 3, kvHeads: 1, headSize: 128 },
+  { heads: 4, kvHeads: 1, headSize: 80 },
+];
+
+/** Runs over borders of blocks, and cut by a gap, by another session, by a step back and by the end of the call. */
+const brokenRuns: readonly Row[] = [
+  ...sequence(0, 62, 4),
+  ...sequence(1, 66, 1),
+  ...sequence(2, 127, 2),
+  ...sequence(2, 130, 1),
+  ...sequence(2, 60, 2),
+];
+
+/** Few rows on every head shape; all borders and windows on one; runs, also longer ones than a kernel takes at once. */
 function runs(): readonly Run[] {
   const [smallest, usual] = headShapes;
+  const longest = runRows(1);
   return [
     ...headShapes.flatMap((heads) => [null, 100].map((window) => ({ heads, window, rows: mixed([0, 65, 130]) }))),
-    ...(smallest ? [1, 2, 64, 65].map((window) => ({ heads: smallest, window, rows: mixed(borders) })) : []),
+    ...groupShapes.flatMap((heads) => [null, 3, 70].map((window) => ({ heads, window, rows: brokenRuns }))),
+    ...(smallest
+      ? [
+          ...[1, 2, 64, 65].map((window) => ({ heads: smallest, window, rows: mixed(borders) })),
+          ...[null, 5].map((window) => ({ heads: smallest, window, rows: sequence(1, 40, longest + 2) })),
+        ]
+      : []),
     ...(usual
       ? [
           { heads: usual, window: null, rows: mixed(borders) },
@@ -111,11 +141,13 @@ function runs(): readonly Run[] {
 
 export function attentionCases(): readonly Case[] {
   return formats.flatMap((format) =>
-    runs().flatMap(({ heads, window, rows }): readonly Case[] => {
+    runs().flatMap(({ heads, window, rows }, i): readonly Case[] => {
       const cache = cacheOf(format, heads);
       const width = heads.heads * heads.headSize;
       const [queryStride, outputStride] = [width + 7, width + 16];
-      const kernel = attention({ ...cache, heads: heads.heads, scale: heads.headSize ** -0.5, window, queryStride, outputStride });
+      const tile = attentionTile(heads.heads / heads.kvHeads, required(vectors[i % vectors.length], "vector"));
+      const scale = heads.headSize ** -0.5;
+      const kernel = attention({ ...cache, heads: heads.heads, scale, window, queryStride, outputStride, tile });
       // Awkward queries give scores so far apart that one position takes all; ordinary ones spread the weights.
       return flavours.map((flavour) => ({
         kernel,
@@ -124,7 +156,7 @@ export function attentionCases(): readonly Case[] {
           queries: activationsOf(flavour, rows.length * queryStride),
           row_list: rowList(rows),
           cache: cacheRegion(cache),
-          scratch: unwritten(attentionScratchBytes(heads.headSize) / 4),
+          scratch: unwritten(scratchLayout({ ...cache, heads: heads.heads }).bytes / 4),
           out: unwritten(rows.length * outputStride),
           rows: rows.length,
         },

@@ -163,11 +163,11 @@ function groupList(sizes: readonly (readonly [expert: number, rows: number])[]):
 
 /** The matrix product by expert, on both epilogues: experts of one row, of a tile, of more; none at all. Encodings are gemm's business. */
 export function expertProductCases(atoms: readonly DotAtom[]): readonly Case[] {
-  const some = multipliers(atoms).filter(({ encoding, atom, rowsPerTile }) =>
-    atom ? isGrouped(encoding) && encoding.weights === "q4_0" && encoding.scales === "f16" : rowsPerTile === 4,
+  const some = multipliers(atoms).filter(({ encoding, atom, tile }) =>
+    atom ? isGrouped(encoding) && encoding.weights === "q4_0" && encoding.scales === "f16" : tile.rows === 4,
   );
   return some.flatMap((multiplier, i) => {
-    const tile = multiplier.rowsPerTile;
+    const tile = multiplier.tile.rows;
     const calls = [
       [[2, 1]],
       [
@@ -182,7 +182,7 @@ export function expertProductCases(atoms: readonly DotAtom[]): readonly Case[] {
 }
 
 function expertProduct(
-  { encoding, atom, rowsPerTile }: Multiplier,
+  { encoding, atom, tile }: Multiplier,
   sizes: readonly (readonly [expert: number, rows: number])[],
   variation: number,
 ): Case {
@@ -192,7 +192,7 @@ function expertProduct(
   const stride = roundUp(n, 16) + 16;
   const inputStride = atom ? null : k + 3;
   const epilogue = isGate ? swigluEpilogue({ stride }) : storeEpilogue({ stride, bias: false, residualStride: null });
-  const kernel = gemm({ layout, inputStride, rowsPerTile, atom, byExpert: true, epilogue });
+  const kernel = gemm({ layout, inputStride, tile, atom, byExpert: true, epilogue });
   const rows = sizes.reduce((sum, [, count]) => sum + count, 0);
   const x: Arguments = inputStride === null ? quantized(rows, k, kernel.name) : { x: floats(rows * inputStride) };
   return {
@@ -202,7 +202,7 @@ function expertProduct(
     args: {
       ...x,
       weights: matrix(layout),
-      tile: unwritten(tileBytes({ layout, rowsPerTile }) / 4),
+      tile: unwritten(tileBytes({ layout, tile }) / 4),
       groups: integers(groupList(sizes)),
       out: unwritten(rows * stride),
     },

@@ -1,6 +1,6 @@
 /** Cases of the matrix product: encodings x atoms x tiles x shapes, and of each epilogue. */
 
-import type { DotAtom } from "../../../compiler/kernel/atom.ts";
+import { packedTiles, type DotAtom, type TileShape } from "../../../compiler/kernel/atom.ts";
 import { shortConvEpilogue, storeEpilogue, swigluEpilogue } from "../../../compiler/kernel/library/epilogues.ts";
 import { gemm, tileBytes, type GemmSpec } from "../../../compiler/kernel/library/gemm.ts";
 import { panelRows, type PanelEncoding, type PanelLayout } from "../../../compiler/kernel/library/panels.ts";
@@ -15,21 +15,21 @@ const grouped: readonly PanelEncoding[] = [
   { weights: "q4_0", scales: "f32" },
   { weights: "q8_0", scales: "f16" },
 ];
-const floatTiles = [4, 2, 1];
+const floatTiles = packedTiles(4, 2, 1);
 const padded = (rows: number): number => roundUp(rows, panelRows);
 
 /** What multiplies: an encoding with an atom and 8-bit activations, or without and with f32 ones, and a number of rows a tile. */
 export interface Multiplier {
   readonly encoding: PanelEncoding;
   readonly atom: DotAtom | null;
-  readonly rowsPerTile: number;
+  readonly tile: TileShape;
 }
 
 /** Every encoding with every atom and tile. */
 export function multipliers(atoms: readonly DotAtom[]): readonly Multiplier[] {
   return [
-    ...[...floatEncodings, ...grouped].flatMap((encoding) => floatTiles.map((rowsPerTile) => ({ encoding, atom: null, rowsPerTile }))),
-    ...atoms.flatMap((atom) => grouped.flatMap((encoding) => atom.rowsPerTile.map((rowsPerTile) => ({ encoding, atom, rowsPerTile })))),
+    ...[...floatEncodings, ...grouped].flatMap((encoding) => floatTiles.map((tile) => ({ encoding, atom: null, tile }))),
+    ...atoms.flatMap((atom) => grouped.flatMap((encoding) => atom.tiles.map((tile) => ({ encoding, atom, tile })))),
   ];
 }
 
@@ -51,15 +51,15 @@ function layoutOf({ encoding }: Multiplier, { n, k, streams = 1 }: Shape): Panel
 /** A gemm case; `extra` are the epilogue's arguments for `rows` rows. */
 function product(multiplier: Multiplier, shape: Shape, rows: number, epilogue: GemmSpec["epilogue"], extra: Arguments, label = ""): Case {
   const layout = layoutOf(multiplier, shape);
-  const { rowsPerTile, atom } = multiplier;
+  const { tile, atom } = multiplier;
   // Rows of f32 lie apart; 8-bit rows have a stride of their own.
   const inputStride = shape.k + 3;
-  const kernel = gemm({ layout, inputStride: atom ? null : inputStride, rowsPerTile, atom, byExpert: false, epilogue });
+  const kernel = gemm({ layout, inputStride: atom ? null : inputStride, tile, atom, byExpert: false, epilogue });
   const x: Arguments = atom
     ? quantized(rows, shape.k, `${kernel.name} ${rows}`)
     : { x: activationsOf(rows % 2 === 0 ? "awkward" : "ordinary", rows * inputStride) };
-  const tile = unwritten(tileBytes({ layout, rowsPerTile }) / 4);
-  return { kernel, label: `${rows} rows${label}`, args: { ...x, weights: matrix(layout), tile, rows, ...extra } };
+  const scratch = unwritten(tileBytes({ layout, tile }) / 4);
+  return { kernel, label: `${rows} rows${label}`, args: { ...x, weights: matrix(layout), tile: scratch, rows, ...extra } };
 }
 
 interface StoreForm {
@@ -98,12 +98,12 @@ export function gemmCases(atoms: readonly DotAtom[]): readonly Case[] {
   const awkward = multipliers(atoms).flatMap((multiplier) =>
     shapes.flatMap((shape, i) => {
       const form = storeForms[i % storeForms.length] ?? { bias: false, residual: false };
-      return rowCounts(multiplier.rowsPerTile).map((rows) => stored(multiplier, shape, rows, form));
+      return rowCounts(multiplier.tile.rows).map((rows) => stored(multiplier, shape, rows, form));
     }),
   );
   const real = multipliers(atoms).flatMap((multiplier) => {
-    const columns = multiplier.rowsPerTile === 4 && multiplier.atom ? realColumns : realColumns.slice(0, 1);
-    return columns.map((k) => stored(multiplier, { n: 32, k }, multiplier.rowsPerTile + 1, { bias: false, residual: false }));
+    const columns = multiplier.tile.rows === 4 && multiplier.atom ? realColumns : realColumns.slice(0, 1);
+    return columns.map((k) => stored(multiplier, { n: 32, k }, multiplier.tile.rows + 1, { bias: false, residual: false }));
   });
   return [...awkward, ...real];
 }
@@ -111,7 +111,7 @@ export function gemmCases(atoms: readonly DotAtom[]): readonly Case[] {
 /** Bias and residual in all combinations, and calls without rows. */
 export function storeCases(atoms: readonly DotAtom[]): readonly Case[] {
   return multipliers(atoms)
-    .filter(({ rowsPerTile }) => rowsPerTile === 2)
+    .filter(({ tile }) => tile.rows === 2 || tile.unpackedParts !== null)
     .flatMap((multiplier) => storeForms.flatMap((form) => [0, 3].map((rows) => stored(multiplier, { n: 19, k: 37 }, rows, form))));
 }
 
@@ -119,7 +119,7 @@ export function swigluCases(atoms: readonly DotAtom[]): readonly Case[] {
   return multipliers(atoms).flatMap((multiplier) =>
     [1, 16, 21].flatMap((n) => {
       const stride = padded(n) + 16;
-      return counts(0, multiplier.rowsPerTile + 1).map((rows) =>
+      return counts(0, multiplier.tile.rows + 1).map((rows) =>
         product(multiplier, { n, k: 66, streams: 2 }, rows, swigluEpilogue({ stride }), { out: unwritten(rows * stride) }),
       );
     }),
@@ -179,8 +179,6 @@ export function shortConvCases(atoms: readonly DotAtom[]): readonly Case[] {
       convolved(multiplier, { width, bias: width % 2 === 0, ring: width + 1, channels: [1, 16, 20][width % 3] ?? 16 }),
     );
   });
-  const usual = all.flatMap((multiplier) =>
-    convolved(multiplier, { width: 3, bias: multiplier.rowsPerTile === 2, ring: 67, channels: 17 }),
-  );
+  const usual = all.flatMap((multiplier) => convolved(multiplier, { width: 3, bias: multiplier.tile.rows === 2, ring: 67, channels: 17 }));
   return [...widths, ...usual];
 }

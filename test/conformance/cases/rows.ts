@@ -1,5 +1,6 @@
 /** Cases of the kernels that go over rows: norms, quantisation, rope, embedding, row selection, element by element. */
 
+import { argmax, type ArgmaxSpec } from "../../../compiler/kernel/library/argmax.ts";
 import { elementwise } from "../../../compiler/kernel/library/elementwise.ts";
 import { embedding } from "../../../compiler/kernel/library/embedding.ts";
 import type { PanelEncoding } from "../../../compiler/kernel/library/panels.ts";
@@ -10,7 +11,7 @@ import { selectRows } from "../../../compiler/kernel/library/select-rows.ts";
 import { blockSize, groupSize, roundUp } from "../../../compiler/numeric/quantize.ts";
 import type { Case } from "../case.ts";
 import { activations, activationsOf, floats, matrix, ropeRegions, rowList, unwritten, type Flavour, type Row } from "../fills.ts";
-import type { Arguments } from "../image.ts";
+import type { Arguments, Fill } from "../image.ts";
 
 /** Around vectors of 4 and 16 lanes, groups of 32 and blocks of 64. */
 const widths = [1, 2, 3, 5, 12, 15, 16, 17, 20, 31, 32, 33, 47, 63, 64, 65, 66, 97, 1024];
@@ -83,6 +84,39 @@ function elementwiseCases(combination: "add" | "swiglu"): readonly Case[] {
 
 export function combinationCases(): readonly Case[] {
   return [...elementwiseCases("add"), ...elementwiseCases("swiglu")];
+}
+
+/** Values of logits that come often: mixed signs, zeros of both signs, only negative ones, NaN and infinities, nothing to choose. */
+const logitValues: readonly (readonly number[])[] = [
+  [-1, 2, 2, 0],
+  [-0, 0, -0, -1e-45],
+  [-3, -2, -2.5, -4],
+  [NaN, 1, NaN, -Infinity],
+  [NaN, -Infinity, Infinity, 0],
+  [-Infinity, NaN],
+];
+
+/** Each row of `stride` has `width` logits of these values, of which some, at any place, are larger than the others; its padding is larger than all. */
+function logits({ width, stride }: ArgmaxSpec, values: readonly number[], largest: number): Fill {
+  return (region, random) => {
+    for (let at = 0; at < region.byteLength; at += 4)
+      region.setFloat32(at, (at / 4) % stride < width ? random.pick(values) : 2 ** 100, true);
+    for (let row = 0; row < region.byteLength; row += 4 * stride)
+      for (let i = 0; i < largest; i++) region.setFloat32(row + 4 * random.below(width), 3, true);
+  };
+}
+
+export function argmaxCases(): readonly Case[] {
+  return widths.flatMap((width) => {
+    const spec = { width, stride: roundUp(width, 16) + 16 };
+    const kernel = argmax(spec);
+    const make = (rows: number, values: readonly number[], largest: number): Case => ({
+      kernel,
+      label: `${rows} rows of ${values.join(" ")}, ${largest} larger`,
+      args: { x: floats(rows * spec.stride, logits(spec, values, largest)), out: unwritten(rows), rows },
+    });
+    return logitValues.flatMap((values) => [make(0, values, 0), make(3, values, 0), make(12, values, 1), make(12, values, 2)]);
+  });
 }
 
 /** Which rows want logits: none, all, the last, every other. */

@@ -1,0 +1,103 @@
+/**
+ * The product of many rows with one panel: the weights are unpacked once, into the registers that the atom's steps take, and the scales into
+ * floats; then tile after tile of rows reads both from the nearest caches. A slice of the panel at a time: so many of its rows that their sums
+ * with those of the tile stay in registers, beside the weights and activations of one step.
+ */
+import { groupSize } from "../../numeric/quantize.ts";
+import { required } from "../../errors.ts";
+import type { DotAtom, Registers } from "../atom.ts";
+import type { KernelBuilder } from "../builder.ts";
+import { bytesOfType, vector, type Value } from "../ir.ts";
+import { forGroups, loadScales, unscaled, valuesPlace } from "./grouped-panels.ts";
+import { activationTile, addGroup, addTo, newPartSums, type GroupedOperands } from "./grouped-product.ts";
+import { chunkBytes, f32Bytes } from "./lanes.ts";
+import { groupBytes, paddedColumns, panelBytes, panelRows, runLength, type PanelLayout } from "./panels.ts";
+
+/** Bytes of an unpacked panel: slice by slice, for each group its scales as f32, then its values, of at most two bytes each. */
+export function unpackedBytes(layout: PanelLayout): number {
+  return (paddedColumns(layout) / groupSize) * (chunkBytes + 2 * panelRows * groupSize);
+}
+
+/** Takes the sums of one row of a tile and of the panel's rows from `first` on. */
+export type StoreSums = (row: number, first: Value, sums: Value) => void;
+
+/** Both halves of the product. */
+export interface UnpackedProduct {
+  /** Unpacks `panel`, among all panels of all streams, to `to`. */
+  readonly unpack: (panel: Value, to: Value) => void;
+  /** Multiplies `count` rows from `row` on with the panel that was unpacked to `from`. */
+  readonly multiply: (row: Value, count: number, from: Value, store: StoreSums) => void;
+}
+
+/** For atoms whose m is 1; `parts` times n rows make a slice. */
+export function unpackedProduct(b: KernelBuilder, operands: GroupedOperands, atom: DotAtom, parts: number): UnpackedProduct {
+  const { layout, encoding, weights } = operands;
+  const { n, k } = atom.tile;
+  const steps = groupSize / k;
+  const slices = panelRows / n / parts;
+  const load = (pointer: Value, index: Value, offset: number): Registers =>
+    atom.formats[encoding.weights].load(b, { pointer, index, offset });
+  // Recorded for their types alone.
+  const types = load(weights, b.int(0), 0).map(({ type }) => type);
+  const partBytes = types.reduce((sum, type) => sum + bytesOfType(type), 0);
+  const scalesBytes = parts * n * f32Bytes;
+  const unpackedGroup = scalesBytes + steps * parts * partBytes;
+  const groups = paddedColumns(layout) / groupSize;
+  const sliceBytes = groups * unpackedGroup;
+  /** Where the registers of a part and step lie in a slice's group, and what they are. */
+  const registersAt = (part: number, step: number) => {
+    let next = scalesBytes + (step * parts + part) * partBytes;
+    return types.map((type) => {
+      const offset = next;
+      next += bytesOfType(type);
+      return { type, offset };
+    });
+  };
+  return {
+    unpack: (panel, to) => {
+      const packed = b.advance(weights, panel, panelBytes(layout));
+      const packedStep = groupBytes(encoding) / steps;
+      forGroups(b, layout, encoding, packed, groups, (group) => {
+        const at = b.mul(group.group, unpackedGroup);
+        const scales = loadScales(b, layout, encoding, group);
+        const values = valuesPlace(b, layout, encoding, group);
+        for (let slice = 0; slice < slices; slice++) {
+          const start = slice * sliceBytes;
+          b.store(b.part(scales, slice * parts * n, parts * n), to, at, start);
+          for (let part = 0; part < parts; part++) {
+            const row = (slice * parts + part) * n;
+            for (let step = 0; step < steps; step++) {
+              const registers = load(packed, values.index, values.offset + step * packedStep + row * runLength);
+              registersAt(part, step).forEach(({ offset }, i) => {
+                b.store(required(registers[i], "register"), to, at, start + offset);
+              });
+            }
+          }
+        }
+      });
+    },
+    multiply: (row, count, from, store) => {
+      const tile = activationTile(b, operands, atom, row, count);
+      const indices = Array.from({ length: parts }, (_, part) => part);
+      b.for("slice", 0, slices, 1, (slice) => {
+        const sums = newPartSums(b, atom, count, parts);
+        const unpacked = b.advance(from, slice, sliceBytes);
+        b.for("group", 0, groups, 1, (group) => {
+          const at = b.mul(group, unpackedGroup);
+          addGroup(b, atom, encoding, tile.group(group, false), {
+            rows: count,
+            scales: indices.map((part) => b.load(vector("f32", n), unpacked, at, part * n * f32Bytes)),
+            weights: (step) => indices.map((part) => registersAt(part, step).map(({ type, offset }) => b.load(type, unpacked, at, offset))),
+            add: (i, part, products) => {
+              addTo(b, required(sums[i]?.[part], "sum"), products);
+            },
+          });
+        });
+        const first = b.mul(slice, parts * n);
+        sums.forEach((ofRow, i) => {
+          store(i, first, unscaled(b, weights, b.concat(...ofRow.map((sum) => b.read(sum)))));
+        });
+      });
+    },
+  };
+}

@@ -1,0 +1,56 @@
+/** lfmc itself: each variant of the WebAssembly artefact, in this Node and in headless Chromium, and the C library. */
+import { packageVersion } from "../../../../compiler/index.ts";
+import { findCompiler } from "../../../../compiler/native/compiler.ts";
+import { chromium, missingTools, runTool } from "../tools.ts";
+import type { Contender } from "./contender.ts";
+import { runTypescriptChild } from "./typescript-child.ts";
+
+const variants = ["relaxed", "simd128"] as const;
+
+const inNode = variants.map((variant): Contender => {
+  return {
+    name: `lfmc-${variant}`,
+    title: `lfmc WebAssembly, ${variant} (Node)`,
+    isOurs: true,
+    isInBrowser: false,
+    goesDeep: true,
+    mostRounds: Infinity,
+    model: "wasm-simd",
+    obstacle: () => null,
+    prepare: () => Promise.resolve(),
+    version: () => Promise.resolve(`lfmc ${packageVersion}, Node ${process.versions.node}`),
+    measure: (path, work) => runTypescriptChild("lfmc.ts", path, work, { variant }),
+  };
+});
+
+const inChromium = variants.map((variant): Contender => {
+  return {
+    name: `lfmc-${variant}-chromium`,
+    title: `lfmc WebAssembly, ${variant} (Chromium)`,
+    isOurs: true,
+    isInBrowser: true,
+    goesDeep: false,
+    mostRounds: Infinity,
+    model: "wasm-simd",
+    obstacle: () => missingTools([chromium]),
+    prepare: () => Promise.resolve(),
+    version: async () => `lfmc ${packageVersion}, ${(await runTool(chromium, ["--version"])).trim()}`,
+    measure: (path, work) => runTypescriptChild("browser.ts", path, work, { page: "lfmc", variant }),
+  };
+});
+
+const c: Contender = {
+  name: "lfmc-c",
+  title: "lfmc C",
+  isOurs: true,
+  isInBrowser: false,
+  goesDeep: true,
+  mostRounds: Infinity,
+  model: "c-x86",
+  obstacle: () => (process.arch === "x64" ? null : `is for x64, and this is ${process.arch}`),
+  prepare: () => Promise.resolve(),
+  version: async () => `lfmc ${packageVersion}, --target c-x86, ${(await findCompiler()).version} -O2, from Node ${process.versions.node}`,
+  measure: (path, work) => runTypescriptChild("lfmc.ts", path, work),
+};
+
+export const lfmc: readonly Contender[] = [...inNode, c, ...inChromium];
