@@ -19,7 +19,7 @@ const reader = wabt();
 
 /** Throws where wabt rejects the binary, or where it does not import and export exactly what `shape` says. */
 export async function checkModule(binary: Uint8Array, shape: ModuleShape): Promise<void> {
-  const module = (await reader).readWasm(binary, { simd: true, memory64: shape.addresses === 64 });
+  const module = (await reader).readWasm(binary, { simd: true, relaxed_simd: true, memory64: shape.addresses === 64 });
   try {
     module.validate();
   } finally {

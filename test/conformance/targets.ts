@@ -11,7 +11,7 @@ import { dotInstructions, type OperationName } from "../../compiler/kernel/ops.t
 import { roundUp } from "../../compiler/numeric/quantize.ts";
 import { detectFeatures } from "../../runtime/features.ts";
 import { newMemory } from "../../runtime/wasm-engine.ts";
-import { simd128 } from "../../targets/wasm/atoms.ts";
+import { relaxed, simd128 } from "../../targets/wasm/atoms.ts";
 import { emitKernels } from "../../targets/wasm/kernels.ts";
 import { checkModule } from "./independent.ts";
 import { cTargets } from "./native/targets.ts";
@@ -52,6 +52,15 @@ const cacheLine = 64;
 
 export const targets: readonly ConformanceTarget[] = [
   { name: "wasm simd128", atoms: [simd128], lacks: dotInstructions, like: null, skip: null, build: buildWasm },
+  {
+    name: "wasm relaxed",
+    atoms: [relaxed],
+    // Its dot takes unsigned numbers of seven bits, which the cases of the operation do not keep to; its atom's cases do.
+    lacks: dotInstructions,
+    like: "wasm simd128",
+    skip: detectFeatures().has("relaxed") ? null : "this engine lacks relaxed SIMD",
+    build: buildWasm,
+  },
   ...cTargets,
   {
     name: "wasm simd128 memory64",
