@@ -10,7 +10,7 @@ export type Expression = number;
 /** Makes a fresh expression each time: for values that are read more than once. */
 export type Reader = () => Expression;
 /** `ptr` is as wide as the memory's addresses. */
-export type LocalType = "i32" | "f32" | "v128" | "ptr";
+export type LocalType = "i32" | "i64" | "f32" | "v128" | "ptr";
 /** Bits of an address: 64 where memory64 is needed. */
 export type AddressBits = 32 | 64;
 
@@ -22,8 +22,10 @@ const memoryName = "memory";
 const orderKeepingPasses = ["precompute", "vacuum", "reorder-locals"];
 
 export interface MemoryImport {
-  /** Initial size and maximum, in pages. */
+  /** Initial size, in pages. */
   readonly pages: number;
+  /** The most pages that a host may give; by default not more. */
+  readonly maximum?: number;
   /** By default 32 where they reach all of the memory. */
   readonly addresses?: AddressBits;
   /** Whether threads share it; by default not. */
@@ -38,19 +40,22 @@ export class Assembler {
   readonly #addresses: AddressBits;
   readonly #functions: { readonly name: string; readonly keepsOrder: boolean }[] = [];
 
-  constructor({ pages, addresses = pages > mostPages[32] ? 64 : 32, shared = false }: MemoryImport) {
+  constructor({ pages, addresses = pages > mostPages[32] ? 64 : 32, shared = false, maximum = pages }: MemoryImport) {
     const { SIMD128, RelaxedSIMD, MutableGlobals, SignExt, Memory64, Atomics, MVP } = binaryen.Features;
     const isWide = addresses === 64;
     this.#addresses = addresses;
     this.features = [...(isWide ? ["memory64"] : []), ...(shared ? ["threads"] : [])];
     this.#module.setFeatures(SIMD128 | RelaxedSIMD | MutableGlobals | SignExt | (isWide ? Memory64 : MVP) | (shared ? Atomics : MVP));
-    this.#module.setMemory(pages, pages, null, [], shared, isWide, memoryName);
+    this.#module.setMemory(pages, maximum, null, [], shared, isWide, memoryName);
     this.#module.addMemoryImport(memoryName, "env", "memory", shared);
   }
 
   // The instruction namespaces, as binaryen has them.
   get i32() {
     return this.#module.i32;
+  }
+  get i64() {
+    return this.#module.i64;
   }
   get f32() {
     return this.#module.f32;
@@ -84,8 +89,41 @@ export class Assembler {
   loop(label: string, body: readonly Expression[], condition: Expression): Expression {
     return this.#module.loop(label, this.#module.block(null, [...body, this.#module.br_if(label, condition)]));
   }
-  call(name: string, args: readonly Expression[]): Expression {
-    return this.#module.call(name, [...args], binaryen.none);
+  /** Runs `body`, which goes on from the start where it says `again(label)`. */
+  forever(label: string, body: readonly Expression[]): Expression {
+    return this.#module.loop(label, this.block(body));
+  }
+  again(label: string, condition?: Expression): Expression {
+    return this.#module.br(label, condition);
+  }
+  /** Runs the case of that number; the last one where there is none. */
+  switch(index: Expression, cases: readonly Expression[]): Expression {
+    const labels = cases.map((_, i) => `case${i}`);
+    const last = labels.at(-1) ?? internal("no cases");
+    const start = this.#module.switch(labels, last, index);
+    const nested = cases.reduce((inner, body, i) => {
+      const block = this.#module.block(labels[i] ?? "", [inner]);
+      return this.block([block, body, this.#module.br("cases")]);
+    }, start);
+    return this.#module.block("cases", [nested]);
+  }
+  call(name: string, args: readonly Expression[], result?: LocalType): Expression {
+    return this.#module.call(name, [...args], result ? this.#type(result) : binaryen.none);
+  }
+  return(value?: Expression): Expression {
+    return this.#module.return(value);
+  }
+  drop(value: Expression): Expression {
+    return this.#module.drop(value);
+  }
+
+  /** Sleeps while the i64 at `byte` is `expected`, at most `nanoseconds` (negative: for ever); 0 woken, 1 not equal, 2 time is up. */
+  wait(byte: number, expected: Expression, nanoseconds: Expression): Expression {
+    return this.#module.memory.atomic.wait64(this.address(byte), expected, nanoseconds, memoryName);
+  }
+  /** Wakes all who wait at `byte`. */
+  notify(byte: number): Expression {
+    return this.#module.drop(this.#module.memory.atomic.notify(this.address(byte), this.#module.i32.const(-1), memoryName));
   }
   get(local: number, type: LocalType): Expression {
     return this.#module.local.get(local, this.#type(type));
@@ -134,7 +172,7 @@ export class Assembler {
   }
 
   /**
-   * Adds a function without a result. `locals` follow the parameters. `keepsOrder` forbids to move a value to where it is used: in kernels
+   * Adds a function. `locals` follow the parameters. `keepsOrder` forbids to move a value to where it is used: in kernels
    * whose values were put in order so that they fit the registers.
    */
   addFunction(
@@ -142,11 +180,12 @@ export class Assembler {
     parameters: readonly LocalType[],
     locals: readonly LocalType[],
     body: readonly Expression[],
-    { keepsOrder = false }: { readonly keepsOrder?: boolean } = {},
+    { keepsOrder = false, result }: { readonly keepsOrder?: boolean; readonly result?: LocalType } = {},
   ): void {
     this.#functions.push({ name, keepsOrder });
     const typesOf = (types: readonly LocalType[]) => types.map((type) => this.#type(type));
-    this.#module.addFunction(name, binaryen.createType(typesOf(parameters)), binaryen.none, typesOf(locals), this.block(body));
+    const results = result ? this.#type(result) : binaryen.none;
+    this.#module.addFunction(name, binaryen.createType(typesOf(parameters)), results, typesOf(locals), this.block(body));
   }
   exportFunction(name: string): void {
     this.#module.addFunctionExport(name, name);

@@ -3,9 +3,11 @@
  * that the host wrote into memory. The module imports its memory, whose size is the plan's, and holds no state of its own.
  */
 import { internal } from "../../compiler/errors.ts";
+import { roundUp } from "../../compiler/numeric/quantize.ts";
 import type { Program, Step } from "../../compiler/plan/program.ts";
 import { Assembler, pageBytes, type Expression } from "./assembler.ts";
 import { lowerKernel } from "./lower.ts";
+import { addPool, stepLocals } from "./pool.ts";
 
 export interface EmittedModule {
   readonly binary: Uint8Array;
@@ -15,20 +17,27 @@ export interface EmittedModule {
   readonly features: readonly string[];
 }
 
-/** Emits, optimises and validates the module over a memory of exactly `memoryBytes`, whole pages; `text` asks for the WAT too. */
-export function emitModule(
-  program: Program,
-  { memoryBytes, text }: { readonly memoryBytes: number; readonly text: boolean },
-): EmittedModule {
-  const asm = new Assembler({ pages: memoryBytes / pageBytes });
+export interface ModuleOptions {
+  /** The plan's memory, whole pages; each thread's scratch lies behind it. */
+  readonly memoryBytes: number;
+  /** Whether threads share it. */
+  readonly threads: boolean;
+  /** Asks for the WAT too. */
+  readonly text: boolean;
+}
+
+/** A host may start as many threads; their scratch is all that it costs. */
+const mostThreads = 64;
+const cacheLine = 64;
+
+/** Emits, optimises and validates the module. */
+export function emitModule(program: Program, { memoryBytes, threads, text }: ModuleOptions): EmittedModule {
+  const scratchBytes = roundUp(program.memory.threadBytes, cacheLine);
+  const pagesFor = (count: number): number => Math.ceil((memoryBytes + (threads ? count * scratchBytes : 0)) / pageBytes);
+  const asm = new Assembler({ pages: pagesFor(1), maximum: pagesFor(threads ? mostThreads : 1), shared: threads });
   for (const kernel of program.kernels) lowerKernel(asm, kernel);
-  asm.addFunction(
-    "forward",
-    ["i32", "i32"],
-    [],
-    program.steps.map((step) => call(asm, step)),
-  );
-  asm.exportFunction("forward");
+  if (threads) addPool(asm, poolProgram(asm, program), (thread) => asm.advance(asm.address(memoryBytes), thread, scratchBytes));
+  else addForward(asm, program.steps);
   const emitted = asm.finish({ optimize: true });
   const wat = text ? emitted.text() : "";
   emitted.dispose();
@@ -38,11 +47,39 @@ export function emitModule(
   return { binary: emitted.binary, wat, features: asm.features };
 }
 
-/** One kernel call: addresses are literals, counts are `forward`'s parameters. */
-function call(asm: Assembler, step: Step): Expression {
+function addForward(asm: Assembler, steps: readonly Step[]): void {
+  const counts = { rows: () => asm.get(0, "i32"), logits: () => asm.get(1, "i32") };
+  asm.addFunction(
+    "forward",
+    ["i32", "i32"],
+    [],
+    steps.map((step) => call(asm, step, { ...counts, from: noShares, to: noShares, scratch: noShares })),
+  );
+  asm.exportFunction("forward");
+}
+
+function noShares(): never {
+  return internal("a module of one thread has no shares");
+}
+
+function poolProgram(asm: Assembler, { steps }: Program): Parameters<typeof addPool>[1] {
+  const counts = {
+    rows: () => asm.get(stepLocals.rows, "i32"),
+    logits: () => asm.get(stepLocals.logits, "i32"),
+    scratch: () => asm.get(stepLocals.scratch, "ptr"),
+  };
+  return { steps, run: (step, bounds) => call(asm, step, { ...counts, ...bounds }) };
+}
+
+/** Where the arguments of a step that are no addresses come from. */
+type Values = Readonly<Record<"rows" | "logits" | "from" | "to" | "scratch", () => Expression>>;
+
+/** One kernel call; addresses are literals, those of scratch from the thread's own on. */
+function call(asm: Assembler, step: Step, values: Values): Expression {
   const args = step.arguments.map((argument) => {
-    if (argument.kind === "bound") return internal("a module of one thread has no shares");
-    return argument.kind === "address" ? asm.address(argument.address) : asm.get(argument.of === "rows" ? 0 : 1, "i32");
+    if (argument.kind !== "address") return values[argument.of]();
+    const { space, address } = argument;
+    return space === "thread" ? asm.advance(values.scratch(), asm.i32.const(address)) : asm.address(address);
   });
   return asm.call(step.kernel, args);
 }

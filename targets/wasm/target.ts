@@ -6,19 +6,29 @@ import { emitKernels } from "./kernels.ts";
 import { emitModule } from "./module.ts";
 import { packageFiles } from "./package.ts";
 
-const fixedSimd: TargetVariant = { name: "simd128", features: ["simd128"], threads: false, atoms: [simd128], vectorBytes: 16 };
-const relaxedSimd: TargetVariant = { name: "relaxed", features: ["simd128", "relaxed"], threads: false, atoms: [relaxed], vectorBytes: 16 };
+const vectorBytes = 16;
+const single: readonly TargetVariant[] = [
+  { name: "simd128", features: ["simd128"], threads: false, atoms: [simd128], vectorBytes },
+  { name: "relaxed", features: ["simd128", "relaxed"], threads: false, atoms: [relaxed], vectorBytes },
+];
+const threaded = single.map((variant): TargetVariant => ({ ...variant, threads: true }));
 
 export const wasmSimd: Target = {
   name: "wasm-simd",
-  variants: [fixedSimd, relaxedSimd],
+  variants: [...single, ...threaded],
   takenNames: new Set(),
   memory: { largest: mostPages[64] * pageBytes, page: pageBytes },
   // A caller that passes weights holds a part at a time.
   weights: { place: "inside", path: (part) => `weights/${String(part).padStart(5, "0")}.bin`, partBytes: 2 ** 28, trailer: false },
   emit: (program, variant, options) => {
-    const { binary, wat, features } = emitModule(program, options);
-    return { path: `model.${variant.name}.wasm`, binary, text: wat, features: [...variant.features, ...features] };
+    const { threads } = variant;
+    const { binary, wat, features } = emitModule(program, { ...options, threads });
+    return {
+      path: `model.${variant.name}${threads ? "-threads" : ""}.wasm`,
+      binary,
+      text: wat,
+      features: [...variant.features, ...features],
+    };
   },
   files: packageFiles,
   emitKernels: (kernels, { threads: shared }, memoryBytes) => {

@@ -129,7 +129,7 @@ function forColumns(b: KernelBuilder, chunks: number, most: number, body: (first
   b.for("chunk", 0, whole, most, (first) => {
     body(first, most);
   });
-  if (whole > chunks) body(b.int(whole), chunks - whole);
+  if (whole < chunks) body(b.int(whole), chunks - whole);
 }
 
 /** The sums of a tile, at +0: by query, then by vector. */
