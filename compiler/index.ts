@@ -107,7 +107,7 @@ async function writeArtefact(
     const manifest = withSources(unsealed, packaged);
     const texts = [...packaged, manifestFile(manifest), ...(await bindingFiles(manifest))];
     for (const { path, text } of texts) await writeFile(join(folder, path), text);
-    await copyRuntime(folder);
+    await copyRuntime(folder, code.some(({ variant: { threads } }) => threads) && target.name === "wasm-simd");
     await writeStages(folder, options.emit ?? [], { graph, programs, code: code.map((each) => each.code) });
     return { programs, manifest };
   } finally {
@@ -115,8 +115,8 @@ async function writeArtefact(
   }
 }
 
-/** The built runtime and its types, beside the compiled compiler, or in `dist/` where the compiler runs from source. */
-async function copyRuntime(folder: string): Promise<void> {
+/** The built runtime, the script of its threads where a module has them, and its types, beside the compiled compiler, or in `dist/` where the compiler runs from source. */
+async function copyRuntime(folder: string, withThread: boolean): Promise<void> {
   const here = dirname(fileURLToPath(import.meta.url));
   for (const dist of [join(here, ".."), join(here, "..", "dist")]) {
     const bundle = join(dist, "runtime.js");
@@ -126,6 +126,7 @@ async function copyRuntime(folder: string): Promise<void> {
     );
     if (!isBuilt) continue;
     await copyFile(bundle, join(folder, "runtime.js"));
+    if (withThread) await copyFile(join(dist, "thread.js"), join(folder, "thread.js"));
     await cp(join(dist, "runtime"), join(folder, "types"), { recursive: true, filter: (path) => !path.endsWith(".js") });
     return;
   }

@@ -17,6 +17,7 @@ export type ErrorCode =
   | "run/disposed"
   | "run/variant"
   | "run/memory"
+  | "run/thread"
   | "run/aborted";
 
 export interface ErrorDetails {

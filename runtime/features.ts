@@ -33,22 +33,22 @@ export interface VariantWish {
 /** The variant to run on an engine with `features`; throws `run/variant` where there is none that fits, naming what is missing. */
 export function selectVariant(variants: readonly Variant[], features: ReadonlySet<string>, wish: VariantWish): Variant {
   const missing = (variant: Variant): readonly string[] => variant.features.filter((feature) => !features.has(feature));
-  if (wish.variant !== undefined) {
-    const named = variantNamed(variants, wish.variant);
-    if (missing(named).length === 0) return named;
-    throw refused(`"${named.name}" needs ${missing(named).join(", ")}, which this engine lacks`, "Leave the variant to the runtime.");
-  }
   const threads = threadCount(wish);
-  const candidates = variants.filter((variant) => variant.threads === threads > 1);
+  const named = variants.filter(({ name }) => name === (wish.variant ?? name));
+  if (wish.variant !== undefined && named.length === 0) return variantNamed(variants, wish.variant);
+  const candidates = named.filter((variant) => variant.threads === threads > 1);
   if (candidates.length === 0) {
     throw refused(
       `no variant runs ${threads > 1 ? "several threads" : "a single thread"}`,
-      `Leave threads at 1: the artefact has ${variants.map(({ name }) => name).join(", ")}.`,
+      `${threads > 1 ? "Leave threads at 1" : "Ask for more threads"}: the artefact has ${variants.map(({ name }) => name).join(", ")}.`,
     );
   }
   const [best] = candidates.filter((variant) => missing(variant).length === 0).toSorted((a, b) => b.features.length - a.features.length);
   if (best) return best;
   const lacking = [...new Set(candidates.flatMap(missing))].join(", ");
+  if (wish.variant !== undefined) {
+    throw refused(`"${wish.variant}" needs ${lacking}, which this engine lacks`, "Leave the variant to the runtime.");
+  }
   throw refused(`this engine lacks ${lacking}, which every variant needs`, "Use a newer engine.");
 }
 

@@ -29,7 +29,7 @@ export async function loadLibrary(manifest: Manifest, _source: ArtefactSource, o
   throwIfAborted(signal, "load");
   const places = base ? [base.href] : [];
   const engine = openNativeEngine({ manifest, library: libraryPath, weights: weightsPath, variant: variant ?? null, threads, places });
-  return { engine, variant: variantNamed(manifest.variants, engine.variant) };
+  return { engine, variant: variantNamed(manifest.variants, engine.variant), threads };
 }
 
 function filePath(subject: string, url: URL | undefined): string {

@@ -4,7 +4,7 @@
  */
 import type { Engine } from "./engine.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
-import { type VariantWish, detectFeatures, selectVariant } from "./features.ts";
+import { type VariantWish, detectFeatures, selectVariant, threadCount } from "./features.ts";
 import { createHash, sha256 } from "./hash.ts";
 import { loadLibrary } from "./load-library.ts";
 import type { Manifest, Variant } from "./manifest.ts";
@@ -12,7 +12,8 @@ import { parseManifest } from "./manifest-parse.ts";
 import { type Model, createModel } from "./model.ts";
 import { type ArtefactSource, responseBytes, urlSource } from "./sources.ts";
 import { type Tokenizer, createTokenizer } from "./tokenizer.ts";
-import { compileModule, createMemory, instantiate } from "./wasm-engine.ts";
+import { hostSharesMemory, mostThreads } from "./threads.ts";
+import { compileModule, createMemory, instantiate, instantiateThreads } from "./wasm-engine.ts";
 import { type WeightsInput, compareHashes, loadWeights, partsOfInput, partsOfSource } from "./weights.ts";
 
 export interface LoadProgress {
@@ -31,6 +32,8 @@ export interface LoadOptions extends VariantWish {
   readonly manifest?: unknown;
   /** The module of the chosen variant, in place of the file. */
   readonly module?: WebAssembly.Module | Response | URL | undefined;
+  /** The script of a threaded module's workers, in place of the artefact's `thread.js`. */
+  readonly thread?: URL | undefined;
   /** The built library of a C artefact, in place of the file in its folder `build`; a file: URL. */
   readonly library?: URL | undefined;
   /** The weights, in place of the files; of a C artefact, a file: URL of the folder that holds them. */
@@ -68,12 +71,12 @@ async function loadParts(options: LoadOptions): Promise<Model> {
   const report: Report = (phase, loadedBytes) => options.onProgress?.({ phase, loadedBytes, totalBytes });
   report("module", 0);
   const loadEngine = manifest.target === "wasm-simd" ? loadModule : loadLibrary;
-  const [{ engine, variant }, tokenizer] = await Promise.all([
+  const [{ engine, variant, threads }, tokenizer] = await Promise.all([
     loadEngine(manifest, source, options, report),
     openTokenizer(manifest, source, options),
   ]);
   report("ready", totalBytes);
-  return createModel({ manifest, engine, tokenizer, variant, loadSeconds: (performance.now() - begin) / 1000 });
+  return createModel({ manifest, engine, tokenizer, variant, threads, loadSeconds: (performance.now() - begin) / 1000 });
 }
 
 type Report = (phase: LoadProgress["phase"], loadedBytes: number) => void;
@@ -82,19 +85,29 @@ type Report = (phase: LoadProgress["phase"], loadedBytes: number) => void;
 export interface LoadedEngine {
   readonly engine: Engine;
   readonly variant: Variant;
+  readonly threads: number;
 }
 
 async function loadModule(manifest: Manifest, source: ArtefactSource, options: LoadOptions, report: Report): Promise<LoadedEngine> {
-  const variant = selectVariant(manifest.variants, detectFeatures(), options);
-  const memory = createMemory(manifest, variant);
-  const module = await openModule(variant, source, options);
-  const [engine] = await Promise.all([
-    instantiate(variant.module, module, memory),
-    openWeights(manifest, memory, source, options, (bytes) => {
-      report("weights", bytes);
-    }),
-  ]);
-  return { engine, variant };
+  const { base, thread = base && new URL("thread.js", base) } = options;
+  // A host that cannot share memory runs what one thread can.
+  const wished = threadCount(options, mostThreads);
+  const threads = thread && hostSharesMemory() ? wished : 1;
+  const threadless = wished > 1 && !manifest.variants.some((variant) => variant.threads);
+  const variant = selectVariant(manifest.variants, detectFeatures(), { ...options, threads: threadless ? wished : threads });
+  const memory = createMemory(manifest, variant, threads);
+  const place = { subject: variant.module, memory, module: await openModule(variant, source, options) };
+  const opening = variant.threads && thread ? instantiateThreads(place, thread, threads) : instantiate(place);
+  const weights = openWeights(manifest, memory, source, options, (bytes) => {
+    report("weights", bytes);
+  });
+  try {
+    const [engine] = await Promise.all([opening, weights]);
+    return { engine, variant, threads };
+  } catch (error) {
+    void opening.then((engine) => engine.close?.()).catch(() => undefined);
+    throw error;
+  }
 }
 
 async function openModule(variant: Variant, source: ArtefactSource, options: LoadOptions): Promise<WebAssembly.Module> {

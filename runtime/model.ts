@@ -12,6 +12,8 @@ export interface Model {
   readonly manifest: Manifest;
   /** The variant that runs, null where the engine is not one of the artefact's modules. */
   readonly variant: Variant | null;
+  /** Threads that run it: those asked for, or one where the host does not share memory. */
+  readonly threads: number;
   /** null where the model came without one. */
   readonly tokenizer: Tokenizer | null;
   /** From the call of `load` to the model. */
@@ -43,6 +45,7 @@ export interface ModelParts {
   readonly engine: Engine;
   readonly tokenizer: Tokenizer | null;
   readonly variant?: Variant | null;
+  readonly threads?: number;
   readonly loadSeconds?: number;
 }
 
@@ -75,6 +78,7 @@ export function createModel(parts: ModelParts): Model {
     manifest,
     tokenizer,
     variant: parts.variant ?? null,
+    threads: parts.threads ?? 1,
     loadSeconds: parts.loadSeconds ?? 0,
     createSession: () => host.createSession(),
     restore: (bytes) => restoreInto(host.createSession(), bytes),

@@ -1,12 +1,22 @@
-/** A WebAssembly module as an engine: one memory of the planned size, one instance, one export. */
+/** A WebAssembly module as an engine: one memory of the planned size, and an instance, or one for each thread. */
 import type { Engine } from "./engine.ts";
 import { LfmcError } from "./errors.ts";
+import { hasFunctions } from "./host.ts";
 import type { Manifest, Variant } from "./manifest.ts";
+import { mayWait, startHelpers } from "./threads.ts";
 
-/** The planned memory, zeroed: as large at first as it can ever be. Throws `run/memory` where the host has not got that much. */
-export function createMemory({ name, memory: { pages, bytes } }: Manifest, { features }: Variant): WebAssembly.Memory {
+const pageBytes = 65536;
+const cacheLine = 64;
+
+/**
+ * The planned memory and each thread's scratch behind it, zeroed: as large at first as it can ever be. Throws `run/memory` where the host has not
+ * got that much.
+ */
+export function createMemory({ name, memory }: Manifest, { features, threads: isThreaded }: Variant, threads: number): WebAssembly.Memory {
+  const scratch = isThreaded ? threads * cacheLine * Math.ceil(memory.threadBytes / cacheLine) : 0;
+  const bytes = memory.bytes + scratch;
   try {
-    return newMemory(pages, features);
+    return newMemory(Math.ceil(bytes / pageBytes), features);
   } catch (cause) {
     throw new LfmcError("run/memory", `the host does not give ${bytes} bytes of WebAssembly memory`, {
       subject: name,
@@ -44,33 +54,95 @@ export async function compileModule(subject: string, bytes: Uint8Array): Promise
   }
 }
 
-/** Instantiates `module` on `memory`; throws `artefact/mismatch` where it is not a module of this contract. */
-export async function instantiate(subject: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<Engine> {
-  const refused = (fact: string, cause?: unknown): LfmcError =>
-    new LfmcError("artefact/mismatch", fact, {
-      subject,
-      hint: "The file was altered or belongs to another artefact; copy or compile it again.",
-      cause,
-    });
-  const imports = WebAssembly.Module.imports(module).map((each) => `${each.module}.${each.name}`);
-  if (imports.join() !== "env.memory") throw refused(`imports ${imports.join(", ") || "nothing"}, not env.memory`);
-  const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) => {
-    throw refused("does not fit the planned memory", cause);
-  });
-  const { forward } = instance.exports;
-  if (!isForward(forward)) throw refused("exports no function `forward`");
+/** A module on its memory, and the threads that share it. */
+export interface Residence {
+  /** Of the artefact, for errors. */
+  readonly subject: string;
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+}
+
+/** Instantiates a module of one thread; throws `artefact/mismatch` where it is not a module of this contract. */
+export async function instantiate(place: Residence): Promise<Engine> {
+  const { exports } = await instanceOf(place);
+  if (!hasFunctions(exports, "forward")) throw refused(place, "exports no function `forward`");
+  const { forward } = exports;
   return {
-    memory,
+    memory: place.memory,
     forward(rowCount, logitCount) {
       try {
         forward(rowCount, logitCount);
       } catch (cause) {
-        throw refused("stops in the middle of a call", cause);
+        throw refused(place, "stops in the middle of a call", cause);
       }
     },
   };
 }
 
-function isForward(value: unknown): value is Engine["forward"] {
-  return typeof value === "function";
+/** Seconds without any progress after which a thread counts as lost. */
+const patience = 10;
+
+/** What `forward` of a threaded module returns; 0 where all is well. */
+const statuses = ["", "a thread failed in the middle of a call", `no thread got on for ${patience} seconds`] as const;
+
+/** Ends the threads of engines that nobody closed: by the functions of their module, which the memory outlives. */
+let forgotten: FinalizationRegistry<() => void> | null = null;
+
+/**
+ * Instantiates a threaded module and starts `threads` - 1 workers in it, from the script at `entry`. Throws `artefact/mismatch`, and `run/thread`
+ * where they do not start. An engine that lost a thread throws `run/thread` from then on.
+ */
+export async function instantiateThreads(place: Residence, entry: URL, threads: number): Promise<Engine> {
+  const { exports } = await instanceOf(place);
+  if (!hasFunctions(exports, "open", "forward", "stop", "fail")) throw refused(place, "exports no functions of a threaded module");
+  exports.open(threads, mayWait() ? 1 : 0, patience);
+  const helpers = await startHelpers(entry, threads, place);
+  let lost: string | null = null;
+  const end = (): void => {
+    exports.stop();
+    helpers.end();
+  };
+  const engine: Engine = {
+    memory: place.memory,
+    forward(rowCount, logitCount) {
+      lost ??= helpers.fault();
+      if (lost === null) {
+        try {
+          lost = statuses[Number(exports.forward(rowCount, logitCount))] || null;
+        } catch (cause) {
+          throw refused(place, "stops in the middle of a call", cause);
+        }
+      }
+      if (lost === null) return;
+      throw new LfmcError("run/thread", lost, {
+        subject: place.subject,
+        hint: "Load the model again, with fewer threads if this happens again.",
+      });
+    },
+    close() {
+      forgotten?.unregister(engine);
+      end();
+    },
+  };
+  (forgotten ??= new FinalizationRegistry((run) => {
+    run();
+  })).register(engine, end, engine);
+  return engine;
+}
+
+async function instanceOf(place: Residence): Promise<WebAssembly.Instance> {
+  const { module, memory } = place;
+  const imports = WebAssembly.Module.imports(module).map((each) => `${each.module}.${each.name}`);
+  if (imports.join() !== "env.memory") throw refused(place, `imports ${imports.join(", ") || "nothing"}, not env.memory`);
+  return await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) => {
+    throw refused(place, "does not fit the planned memory", cause);
+  });
+}
+
+function refused({ subject }: Residence, fact: string, cause?: unknown): LfmcError {
+  return new LfmcError("artefact/mismatch", fact, {
+    subject,
+    hint: "The file was altered or belongs to another artefact; copy or compile it again.",
+    cause,
+  });
 }

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { extname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
 import { load, parseManifest, type Manifest, type Model } from "../../runtime/index.ts";
@@ -53,6 +53,9 @@ export async function verifyFiles(folder: string, { weights, variants, sources }
   }
 }
 
+/** The runtime's own script for workers: TypeScript where this file is run from source, JavaScript where it was built. */
+export const threadEntry = new URL(`../../runtime/thread${extname(import.meta.url)}`, import.meta.url);
+
 /** Loads a model, with progress on a terminal; of a C artefact, builds its library first. Throws io/missing where the folder is no artefact. */
 export async function openArtefact(folder: string, { variant, threads, verify = true }: OpenOptions = {}): Promise<Model> {
   const manifest = await artefactManifest(folder);
@@ -63,6 +66,7 @@ export async function openArtefact(folder: string, { variant, threads, verify = 
   const model = await load({
     base: pathToFileURL(`${resolve(folder)}/`),
     library,
+    thread: threadEntry,
     variant,
     threads,
     verify: verify && isModule,
