@@ -7,7 +7,7 @@ import { roundUp } from "../../compiler/numeric/quantize.ts";
 import type { Program, Step } from "../../compiler/plan/program.ts";
 import { Assembler, pageBytes, type Expression } from "./assembler.ts";
 import { lowerKernel } from "./lower.ts";
-import { addPool, type StepValues } from "./pool.ts";
+import { addPool, stepLocals } from "./pool.ts";
 
 export interface EmittedModule {
   readonly binary: Uint8Array;
@@ -18,26 +18,26 @@ export interface EmittedModule {
 }
 
 export interface ModuleOptions {
-  /** Whole pages: all of the memory, or of a threaded module what lies below the threads' scratch. */
+  /** The plan's memory, whole pages; each thread's scratch lies behind it. */
   readonly memoryBytes: number;
-  /** Scratch of each thread; null for a module of one thread. */
-  readonly threadBytes: number | null;
-  /** Whether the WAT is asked for too. */
+  /** Whether threads share it. */
+  readonly threads: boolean;
+  /** Asks for the WAT too. */
   readonly text: boolean;
 }
 
-/** A memory has room for the scratch of so many threads at most. */
+/** A host may start as many threads; their scratch is all that it costs. */
 const mostThreads = 64;
-const scratchAlignment = 64;
+const cacheLine = 64;
 
-/** Emits, optimises and validates the module. A threaded one exports `serve(thread)` beside `forward`, which returns a status (pool.ts). */
-export function emitModule(program: Program, { memoryBytes, threadBytes, text }: ModuleOptions): EmittedModule {
-  const strideBytes = roundUp(threadBytes ?? 0, scratchAlignment);
-  const pagesFor = (threads: number): number => Math.ceil((memoryBytes + threads * strideBytes) / pageBytes);
-  const asm = new Assembler({ pages: pagesFor(1), mostPages: pagesFor(mostThreads), shared: threadBytes !== null });
+/** Emits, optimises and validates the module. */
+export function emitModule(program: Program, { memoryBytes, threads, text }: ModuleOptions): EmittedModule {
+  const scratchBytes = roundUp(program.memory.threadBytes, cacheLine);
+  const pagesFor = (count: number): number => Math.ceil((memoryBytes + (threads ? count * scratchBytes : 0)) / pageBytes);
+  const asm = new Assembler({ pages: pagesFor(1), maximum: pagesFor(threads ? mostThreads : 1), shared: threads });
   for (const kernel of program.kernels) lowerKernel(asm, kernel);
-  if (threadBytes === null) addForward(asm, program);
-  else addPool(asm, program, { start: memoryBytes, strideBytes }, (step, values) => call(asm, step, values));
+  if (threads) addPool(asm, poolProgram(asm, program), (thread) => asm.advance(asm.address(memoryBytes), thread, scratchBytes));
+  else addForward(asm, program.steps);
   const emitted = asm.finish({ optimize: true });
   const wat = text ? emitted.text() : "";
   emitted.dispose();
@@ -47,21 +47,35 @@ export function emitModule(program: Program, { memoryBytes, threadBytes, text }:
   return { binary: emitted.binary, wat, features: asm.features };
 }
 
-function addForward(asm: Assembler, { steps }: Program): void {
-  const alone = (): Expression => internal("a module of one thread has no shares");
+function addForward(asm: Assembler, steps: readonly Step[]): void {
   const counts = { rows: () => asm.get(0, "i32"), logits: () => asm.get(1, "i32") };
-  const values: StepValues = { ...counts, from: alone, to: alone, scratch: alone };
   asm.addFunction(
     "forward",
     ["i32", "i32"],
     [],
-    steps.map((step) => call(asm, step, values)),
+    steps.map((step) => call(asm, step, { ...counts, from: noShares, to: noShares, scratch: noShares })),
   );
   asm.exportFunction("forward");
 }
 
-/** One kernel call: addresses are literals, all else is the caller's. */
-function call(asm: Assembler, step: Step, values: StepValues): Expression {
+function noShares(): never {
+  return internal("a module of one thread has no shares");
+}
+
+function poolProgram(asm: Assembler, { steps }: Program): Parameters<typeof addPool>[1] {
+  const counts = {
+    rows: () => asm.get(stepLocals.rows, "i32"),
+    logits: () => asm.get(stepLocals.logits, "i32"),
+    scratch: () => asm.get(stepLocals.scratch, "ptr"),
+  };
+  return { steps, run: (step, bounds) => call(asm, step, { ...counts, ...bounds }) };
+}
+
+/** Where the arguments of a step that are no addresses come from. */
+type Values = Readonly<Record<"rows" | "logits" | "from" | "to" | "scratch", () => Expression>>;
+
+/** One kernel call; addresses are literals, those of scratch from the thread's own on. */
+function call(asm: Assembler, step: Step, values: Values): Expression {
   const args = step.arguments.map((argument) => {
     if (argument.kind !== "address") return values[argument.of]();
     const { space, address } = argument;

@@ -1,299 +1,310 @@
 /**
- * The threads of a module: `forward` is thread 0's part of a call, `serve` every other thread's. They claim units of the step that runs and
- * leave none waiting for a thread that has claimed nothing; which step that is, and what is left of it, is one word of the memory, the ticket.
- * Where the words lie, and who writes them, is said in runtime/manifest.ts.
+ * Threads inside the module. Work is counted, not threads: a step has units, which threads claim; it ends when its units are done, whoever did
+ * them, and the thread that does the last opens the next step. So a thread that is late, or was put aside, costs nothing but its help
+ * (decision 0012). Shares shrink as a step nears its end: guided self-scheduling (Polychronopoulos and Kuck, 1987).
  */
 import { internal } from "../../compiler/errors.ts";
-import type { Program, RowCount, Step } from "../../compiler/plan/program.ts";
-import type { controlWords, forwardStatus } from "../../runtime/manifest.ts";
-import type { Assembler, Expression, Reader } from "./assembler.ts";
+import type { Step } from "../../compiler/plan/program.ts";
+import type { Assembler, Expression } from "./assembler.ts";
 
-/** The runtime's, whose type has their values: a target takes types alone from it. */
-const words: typeof controlWords = {
+/**
+ * Where the threads' words lie, those that all write on cache lines of their own, below all that the plan places. The ticket is an i64: the number of the call,
+ * 12 bits of its step, 16 bits of the next free unit. One word says it all, so that a thread that comes late claims nothing of another step.
+ */
+const words = {
   ticket: 64,
   done: 128,
   sleepers: 192,
   rows: 256,
   logits: 260,
-  threads: 264,
-  mayWait: 268,
-  failed: 272,
-  stop: 276,
-  stallSlices: 280,
-};
-const status: typeof forwardStatus = { done: 0, failed: 1, stalled: 2 };
-/** What a turn returns beside them: there is more to do, and the threads are to leave. */
-const goOn = -1;
-const stopped = 3;
+  threads: 320,
+  mayWait: 324,
+  patience: 328,
+  failed: 332,
+  stop: 336,
+} as const;
 
-/** A ticket's fields: call << 28 | step << 16 | unit. */
-const unitBits = 16;
-const callShift = 28;
-const mostUnits = 2 ** unitBits - 1;
-const mostSteps = 2 ** (callShift - unitBits) - 1;
+const unitBits = 16n;
+const stepBits = 12n;
+const mostSteps = 2 ** Number(stepBits) - 1;
 
-/** Looks at the ticket before sleeping: some 30 us. WebAssembly has no instruction that pauses. */
-const spins = 20_000;
-/** A slice of a wait: a second, or where the host may not block so many looks, which take about as long. */
-const sliceNanoseconds = 1_000_000_000n;
-const sliceSpins = 2 ** 29;
+/** Looks at the ticket before a thread goes to sleep: some 30 us. */
+const spins = 8192;
+/** Of a thread that must not sleep: some seconds, which no step takes. */
+const longestSpin = 2 ** 31 - 1;
+const second = 1_000_000_000n;
 
-/** Where threads have their scratch: thread t's starts at `start` + t * `strideBytes`. */
-export interface ThreadScratch {
-  readonly start: number;
-  readonly strideBytes: number;
+/** What `forward` returns. */
+const status = { done: 0, failed: 1, stalled: 2 } as const;
+
+export interface PoolProgram {
+  readonly steps: readonly Step[];
+  /** Expression that runs a step on the units from `from` until `to`. */
+  readonly run: (step: Step, bounds: { readonly from: () => Expression; readonly to: () => Expression }) => Expression;
 }
+
+/** Parameters of `run_step`. */
+export const stepLocals = { step: 0, from: 1, to: 2, rows: 3, logits: 4, scratch: 5 } as const;
 
 /**
- * Adds `forward(rows, logits)`, which returns 0 for a call that is done, 1 where a thread failed and 2 where one stalled, and `serve(thread)`.
- * The program's kernels must be functions of the module; `callStep` calls one for the units that it is given.
+ * Adds the pool to a module whose kernels are there. Exports `open(threads, mayWait, patience)`, `forward(rows, logits)` for the first thread,
+ * which returns 0 (done), 1 (a thread failed) or 2 (no progress for `patience` seconds), `serve(thread)` for the others, which returns after
+ * `stop()`, and `fail()`, for a host that lost one of them. `scratchOf` gives the address of a thread's scratch.
  */
-export function addPool(asm: Assembler, { steps }: Program, scratch: ThreadScratch, callStep: CallStep): void {
-  if (steps.length > mostSteps) internal(`a ticket counts ${mostSteps} steps, not ${steps.length}`);
-  addRunStep(asm, steps, callStep);
-  addUnitsOf(asm, steps);
-  addAdvance(asm, steps.length);
-  addSlice(asm);
-  addWait(asm);
-  addTurn(asm);
-  addEntries(asm, scratch);
-}
-
-/** What a step's arguments are taken from; each makes a fresh expression. */
-export type StepValues = Readonly<Record<"from" | "to" | "scratch" | RowCount, Reader>>;
-
-/** The call of a step's kernel. */
-export type CallStep = (step: Step, values: StepValues) => Expression;
-
-/** `run_step(step, from, to, scratch, rows, logits)`: a share of a step, which counts from 1. */
-function addRunStep(asm: Assembler, steps: readonly Step[], callStep: CallStep): void {
-  const values: StepValues = {
-    from: () => asm.get(1, "i32"),
-    to: () => asm.get(2, "i32"),
-    scratch: () => asm.get(3, "ptr"),
-    rows: () => asm.get(4, "i32"),
-    logits: () => asm.get(5, "i32"),
-  };
-  const cases = steps.map((step) => asm.block([callStep(step, values), asm.return()]));
-  const index = asm.i32.sub(asm.get(0, "i32"), asm.i32.const(1));
-  const numbers = steps.map((_, i) => i);
-  asm.addFunction("run_step", ["i32", "i32", "i32", "ptr", "i32", "i32"], [], [asm.choose(index, numbers, cases)]);
-}
-
-/** `units_of(step, rows, logits)`. */
-function addUnitsOf(asm: Assembler, steps: readonly Step[]): void {
-  const unitsOf = steps.map(({ units }) => units ?? 1);
-  const distinct = [...new Set(unitsOf)];
-  const read = (units: number | RowCount): Expression => {
-    if (typeof units !== "number") return asm.get(units === "rows" ? 1 : 2, "i32");
-    return units <= mostUnits ? asm.i32.const(units) : internal(`a ticket counts ${mostUnits} units, not ${units}`);
-  };
-  const index = asm.i32.sub(asm.get(0, "i32"), asm.i32.const(1));
-  const cases = distinct.map((units) => asm.return(read(units)));
-  const caseOf = unitsOf.map((units) => distinct.indexOf(units));
-  asm.addFunction("units_of", ["i32", "i32", "i32"], [], [asm.choose(index, caseOf, cases)], { result: "i32" });
-}
-
-/**
- * `advance(ticket, scratch)`, called by who finished the last unit of the ticket's step, or begins a call: hands out the next step of several
- * units, or ends the call. Steps of one unit it runs itself, so that nobody need be told of them.
- */
-function addAdvance(asm: Assembler, stepCount: number): void {
+export function addPool(asm: Assembler, { steps, run }: PoolProgram, scratchOf: (thread: Expression) => Expression): void {
+  if (steps.length > mostSteps) internal(`a program of ${steps.length} steps`);
   const { i32, i64 } = asm;
-  const ticket: Reader = () => asm.get(0, "i64");
-  const scratch: Reader = () => asm.get(1, "ptr");
-  const step: Reader = () => asm.get(2, "i32");
-  const units: Reader = () => asm.get(3, "i32");
-  const call: Reader = () => i64.shr_u(ticket(), i64.const(BigInt(callShift)));
-  const ofCall = (number: Expression): Expression => i64.shl(number, i64.const(BigInt(callShift)));
-  const thisStep: Reader = () => i64.shl(i64.extend_u(step()), i64.const(BigInt(unitBits)));
-  const publish = (next: Expression): Expression =>
-    asm.block([
-      store(asm, "done", i32.const(0)),
-      i64.atomic.store(words.ticket, asm.address(0), next),
-      asm.if(load(asm, "sleepers"), asm.drop(asm.atomic.notify(asm.address(words.ticket), i32.const(-1)))),
-      asm.return(),
-    ]);
+  const zero = (): Expression => asm.address(0);
+  const load = (word: number): Expression => i32.atomic.load(word, zero());
+  const store = (word: number, value: Expression): Expression => i32.atomic.store(word, zero(), value);
+  const ticket = (): Expression => i64.atomic.load(words.ticket, zero());
+  const bits = (value: Expression, count: bigint): Expression => i64.shr_u(value, i64.const(count));
+  const get = (local: number): Expression => asm.get(local, "i32");
+  const wide = (local: number): Expression => asm.get(local, "i64");
+  const wake = (): Expression => asm.if(load(words.sleepers), asm.notify(words.ticket));
+
+  // share(left) -> units to take of those that are left.
   asm.addFunction(
-    "advance",
-    ["i64", "ptr"],
-    ["i32", "i32"],
+    "share",
+    ["i32"],
+    ["i32"],
+    [asm.set(1, i32.mul(load(words.threads), i32.const(2))), asm.return(i32.div_u(i32.add(get(0), i32.sub(get(1), i32.const(1))), get(1)))],
+    { result: "i32" },
+  );
+
+  // claim(place, units) -> the first of the units claimed, -1 where none is left of the step at that place.
+  asm.addFunction(
+    "claim",
+    ["i64", "i32"],
+    ["i64", "i32"],
     [
-      asm.set(2, stepOf(asm, ticket())),
-      asm.forever("steps", [
-        asm.set(2, i32.add(step(), i32.const(1))),
-        asm.if(i32.gt_s(step(), i32.const(stepCount)), publish(ofCall(i64.add(call(), i64.const(1n))))),
-        asm.set(3, asm.call("units_of", [step(), load(asm, "rows"), load(asm, "logits")], "i32")),
-        asm.if(i32.gt_s(units(), i32.const(1)), publish(i64.or(ofCall(call()), thisStep()))),
-        asm.if(units(), asm.call("run_step", [step(), i32.const(0), i32.const(1), scratch(), load(asm, "rows"), load(asm, "logits")])),
+      asm.forever("retry", [
+        asm.set(2, ticket()),
+        asm.set(3, i32.wrap(i64.and(wide(2), i64.const((1n << unitBits) - 1n)))),
+        asm.if(i32.or(i64.ne(bits(wide(2), unitBits), wide(0)), i32.ge_u(get(3), get(1))), asm.return(i32.const(-1))),
+        asm.again(
+          "retry",
+          i64.ne(
+            i64.atomic.rmw.cmpxchg(
+              words.ticket,
+              zero(),
+              wide(2),
+              i64.add(wide(2), i64.extend_u(asm.call("share", [i32.sub(get(1), get(3))], "i32"))),
+            ),
+            wide(2),
+          ),
+        ),
       ]),
+      asm.return(get(3)),
+    ],
+    { result: "i32" },
+  );
+
+  // complete(place, count, units): opens the next step when all units are done.
+  asm.addFunction(
+    "complete",
+    ["i64", "i32", "i32"],
+    [],
+    [
+      asm.if(
+        i32.eq(i32.add(i32.atomic.rmw.add(words.done, zero(), get(1)), get(1)), get(2)),
+        asm.block([
+          store(words.done, i32.const(0)),
+          i64.atomic.store(words.ticket, zero(), i64.shl(i64.add(wide(0), i64.const(1n)), i64.const(unitBits))),
+          wake(),
+        ]),
+      ),
     ],
   );
-}
 
-/** `slice(ticket, thread)`: sleeps, or looks, for a slice at most while the ticket stays; 1 if it stayed for all of it. */
-function addSlice(asm: Assembler): void {
-  const { i32, i64, atomic } = asm;
-  const ticket: Reader = () => asm.get(0, "i64");
-  const local: Reader = () => asm.get(2, "i32");
-  const count = (change: number): Expression => asm.drop(i32.atomic.rmw.add(words.sleepers, asm.address(0), i32.const(change)));
-  const timedOut = 2;
-  const sleep = [
-    // A sleeper counts itself before it looks at the ticket for the last time, so it sees the new one or is seen by who writes it.
-    count(1),
-    asm.set(2, atomic.wait64(asm.address(words.ticket), ticket(), i64.const(sliceNanoseconds))),
-    count(-1),
-    asm.return(i32.eq(local(), i32.const(timedOut))),
-  ];
-  const look = [
-    asm.if(i32.or(hasChanged(asm, ticket()), load(asm, "failed")), asm.return(i32.const(0))),
-    asm.set(2, i32.add(local(), i32.const(1))),
-  ];
+  // await_end(place, patience) -> 0 once the step at that place is over, 1 or 2 where that will not be. Without patience it waits until stopped.
+  const over = (): Expression => i64.ne(bits(ticket(), unitBits), wide(0));
+  const leave = (value: number): Expression =>
+    asm.block([asm.drop(i32.atomic.rmw.sub(words.sleepers, zero(), i32.const(1))), asm.return(i32.const(value))]);
   asm.addFunction(
-    "slice",
+    "await_end",
     ["i64", "i32"],
-    ["i32"],
+    ["i32", "i64", "i32", "i32", "i32"],
     [
-      asm.if(i32.or(asm.get(1, "i32"), load(asm, "mayWait")), asm.block(sleep)),
-      asm.loop("looks", look, i32.lt_u(local(), i32.const(sliceSpins))),
+      asm.set(2, asm.select(i32.or(load(words.mayWait), i32.eqz(get(1))), i32.const(spins), i32.const(longestSpin))),
+      asm.forever("spin", [
+        asm.if(over(), asm.return(i32.const(status.done))),
+        asm.if(i32.and(load(words.failed), get(1)), asm.return(i32.const(status.failed))),
+        asm.set(2, i32.sub(get(2), i32.const(1))),
+        asm.again("spin", get(2)),
+      ]),
+      asm.if(i32.and(i32.eqz(load(words.mayWait)), get(1)), asm.return(i32.const(status.stalled))),
+      asm.drop(i32.atomic.rmw.add(words.sleepers, zero(), i32.const(1))),
+      asm.forever("sleep", [
+        asm.set(3, ticket()),
+        asm.set(4, load(words.done)),
+        asm.if(over(), leave(status.done)),
+        asm.if(load(words.stop), leave(status.failed)),
+        asm.if(i32.and(load(words.failed), get(1)), leave(status.failed)),
+        asm.set(5, asm.wait(words.ticket, wide(3), i64.const(second))),
+        asm.set(
+          6,
+          asm.select(
+            i32.and(i32.eq(get(5), i32.const(2)), i32.and(i64.eq(ticket(), wide(3)), i32.eq(load(words.done), get(4)))),
+            i32.add(get(6), i32.const(1)),
+            i32.const(0),
+          ),
+        ),
+        asm.if(i32.and(get(1), i32.ge_u(get(6), get(1))), leave(status.stalled)),
+        asm.again("sleep"),
+      ]),
+    ],
+    { result: "i32" },
+  );
+
+  // units_of(step, rows, logits)
+  const unitsOf = ({ units }: Step): Expression => {
+    if (units === null) return i32.const(1);
+    return typeof units === "number" ? i32.const(units) : get(units === "rows" ? 1 : 2);
+  };
+  asm.addFunction(
+    "units_of",
+    ["i32", "i32", "i32"],
+    [],
+    [
+      asm.switch(
+        get(0),
+        steps.map((step) => asm.return(unitsOf(step))),
+      ),
       asm.return(i32.const(1)),
     ],
     { result: "i32" },
   );
-}
 
-/** `wait(ticket, thread)`: until the ticket has changed (`goOn`), or one of the reasons to give up is there. */
-function addWait(asm: Assembler): void {
-  const { i32 } = asm;
-  const ticket: Reader = () => asm.get(0, "i64");
-  const thread: Reader = () => asm.get(1, "i32");
-  const count: Reader = () => asm.get(2, "i32");
-  const done: Reader = () => asm.get(3, "i32");
-  const returnIf = (condition: Expression, value: number): Expression => asm.if(condition, asm.return(i32.const(value)));
+  const { step, from, to } = stepLocals;
+  const bounds = { from: () => get(from), to: () => get(to) };
   asm.addFunction(
-    "wait",
-    ["i64", "i32"],
-    ["i32", "i32"],
+    "run_step",
+    ["i32", "i32", "i32", "i32", "i32", "ptr"],
+    [],
     [
-      asm.loop(
-        "spins",
-        [returnIf(hasChanged(asm, ticket()), goOn), asm.set(2, i32.add(count(), i32.const(1)))],
-        i32.lt_s(count(), i32.const(spins)),
+      asm.switch(
+        get(step),
+        steps.map((each) => run(each, bounds)),
       ),
-      asm.set(2, i32.const(0)),
-      asm.forever("slices", [
-        returnIf(hasChanged(asm, ticket()), goOn),
+    ],
+  );
+
+  // work(call, thread, patience) -> status: claims what there is to claim, step by step.
+  const work = {
+    call: 0,
+    thread: 1,
+    patience: 2,
+    step: 3,
+    place: 4,
+    units: 5,
+    from: 6,
+    count: 7,
+    rows: 8,
+    logits: 9,
+    status: 10,
+    scratch: 11,
+  };
+  asm.addFunction(
+    "work",
+    ["i64", "i32", "i32"],
+    ["i32", "i64", "i32", "i32", "i32", "i32", "i32", "i32", "ptr"],
+    [
+      asm.set(work.rows, load(words.rows)),
+      asm.set(work.logits, load(words.logits)),
+      asm.set(work.scratch, scratchOf(get(work.thread))),
+      asm.set(work.place, i64.shl(wide(work.call), i64.const(stepBits))),
+      asm.forever("steps", [
+        asm.set(work.units, asm.call("units_of", [get(work.step), get(work.rows), get(work.logits)], "i32")),
+        // A step without units is over as soon as it begins: whoever comes first counts none as done.
         asm.if(
-          thread(),
-          returnIf(load(asm, "stop"), stopped),
-          asm.block([returnIf(load(asm, "failed"), status.failed), returnIf(i32.ge_s(count(), load(asm, "stallSlices")), status.stalled)]),
+          i32.eqz(get(work.units)),
+          asm.if(
+            i64.eq(
+              i64.atomic.rmw.cmpxchg(
+                words.ticket,
+                zero(),
+                i64.shl(wide(work.place), i64.const(unitBits)),
+                i64.shl(i64.add(wide(work.place), i64.const(1n)), i64.const(unitBits)),
+              ),
+              i64.shl(wide(work.place), i64.const(unitBits)),
+            ),
+            wake(),
+          ),
         ),
-        asm.set(2, i32.add(count(), asm.call("slice", [ticket(), thread()], "i32"))),
-        // Whoever finishes a unit shows that there is progress.
-        asm.if(i32.ne(done(), load(asm, "done")), asm.set(2, i32.const(0))),
-        asm.set(3, load(asm, "done")),
+        asm.forever("shares", [
+          asm.set(work.from, asm.call("claim", [wide(work.place), get(work.units)], "i32")),
+          asm.if(
+            i32.ge_s(get(work.from), i32.const(0)),
+            asm.block([
+              asm.set(work.count, asm.call("share", [i32.sub(get(work.units), get(work.from))], "i32")),
+              asm.call("run_step", [
+                get(work.step),
+                get(work.from),
+                i32.add(get(work.from), get(work.count)),
+                get(work.rows),
+                get(work.logits),
+                asm.get(work.scratch, "ptr"),
+              ]),
+              asm.call("complete", [wide(work.place), get(work.count), get(work.units)]),
+              asm.again("shares"),
+            ]),
+          ),
+        ]),
+        asm.set(work.status, asm.call("await_end", [wide(work.place), get(work.patience)], "i32")),
+        asm.if(get(work.status), asm.return(get(work.status))),
+        asm.set(work.place, i64.add(wide(work.place), i64.const(1n))),
+        asm.set(work.step, i32.add(get(work.step), i32.const(1))),
+        asm.again("steps", i32.lt_u(get(work.step), i32.const(steps.length))),
       ]),
+      asm.return(i32.const(status.done)),
     ],
     { result: "i32" },
   );
-}
 
-/**
- * `turn(thread, scratch)`: claims some units of the step that runs and does them, or waits where there are none. Returns `goOn`, or the reason
- * to leave. Of what is left a thread takes one part in twice the number of threads (guided self-scheduling: Polychronopoulos and Kuck, 1987).
- */
-function addTurn(asm: Assembler): void {
-  const { i32, i64 } = asm;
-  const thread: Reader = () => asm.get(0, "i32");
-  const scratch: Reader = () => asm.get(1, "ptr");
-  const [ticketAt, firstAt, unitsAt, sizeAt, shareAt] = [2, 3, 4, 5, 6];
-  const ticket: Reader = () => asm.get(ticketAt, "i64");
-  const first: Reader = () => asm.get(firstAt, "i32");
-  const units: Reader = () => asm.get(unitsAt, "i32");
-  const size: Reader = () => asm.get(sizeAt, "i32");
-  const share: Reader = () => asm.get(shareAt, "i32");
-  const end: Reader = () => i32.add(first(), size());
-  const rows: Reader = () => load(asm, "rows");
-  const logits: Reader = () => load(asm, "logits");
-  const wait: Reader = () => asm.return(asm.call("wait", [ticket(), thread()], "i32"));
-  const claimed = i64.atomic.rmw.cmpxchg(words.ticket, asm.address(0), ticket(), i64.add(ticket(), i64.extend_u(size())));
-  asm.addFunction(
-    "turn",
-    ["i32", "ptr"],
-    ["i64", "i32", "i32", "i32", "i32"],
-    [
-      asm.set(ticketAt, i64.atomic.load(words.ticket, asm.address(0))),
-      asm.if(i32.eqz(stepOf(asm, ticket())), asm.block([asm.if(thread(), wait()), asm.return(i32.const(status.done))])),
-      asm.set(firstAt, i32.and(i64.wrap(ticket()), i32.const(mostUnits))),
-      asm.set(unitsAt, asm.call("units_of", [stepOf(asm, ticket()), rows(), logits()], "i32")),
-      asm.if(i32.ge_s(first(), units()), wait()),
-      asm.set(shareAt, i32.mul(load(asm, "threads"), i32.const(2))),
-      asm.set(sizeAt, i32.div_s(i32.add(i32.sub(units(), first()), i32.sub(share(), i32.const(1))), share())),
-      asm.if(i64.ne(claimed, ticket()), asm.return(i32.const(goOn))),
-      asm.call("run_step", [stepOf(asm, ticket()), first(), end(), scratch(), rows(), logits()]),
-      // Who adds the last units goes on to the next step.
-      asm.if(
-        i32.eq(i32.add(i32.atomic.rmw.add(words.done, asm.address(0), size()), size()), units()),
-        asm.call("advance", [ticket(), scratch()]),
-      ),
-      asm.return(i32.const(goOn)),
-    ],
-    { result: "i32" },
-  );
-}
-
-/** `forward` and `serve`, which stay in the module until there is nothing left to do. */
-function addEntries(asm: Assembler, { start, strideBytes }: ThreadScratch): void {
-  const { i32, i64 } = asm;
-  const turns = (thread: Reader, scratch: Reader, result: number): Expression =>
-    asm.loop("turns", [asm.set(result, asm.call("turn", [thread(), scratch()], "i32"))], i32.eq(asm.get(result, "i32"), i32.const(goOn)));
-  const own: Reader = () => asm.address(start);
+  const callOf = (value: Expression): Expression => bits(value, unitBits + stepBits);
   asm.addFunction(
     "forward",
     ["i32", "i32"],
-    ["i32"],
+    ["i64"],
     [
-      asm.if(load(asm, "failed"), asm.return(i32.const(status.failed))),
-      store(asm, "rows", asm.get(0, "i32")),
-      store(asm, "logits", asm.get(1, "i32")),
-      asm.call("advance", [i64.atomic.load(words.ticket, asm.address(0)), own()]),
-      turns(() => i32.const(0), own, 2),
-      asm.return(asm.get(2, "i32")),
+      store(words.rows, get(0)),
+      store(words.logits, get(1)),
+      asm.set(2, i64.add(callOf(ticket()), i64.const(1n))),
+      i64.atomic.store(words.ticket, zero(), i64.shl(wide(2), i64.const(unitBits + stepBits))),
+      wake(),
+      asm.return(asm.call("work", [wide(2), i32.const(0), load(words.patience)], "i32")),
     ],
     { result: "i32" },
   );
   asm.addFunction(
     "serve",
     ["i32"],
-    ["ptr", "i32"],
+    ["i64", "i64"],
     [
-      asm.set(1, asm.advance(own(), asm.get(0, "i32"), strideBytes)),
-      turns(
-        () => asm.get(0, "i32"),
-        () => asm.get(1, "ptr"),
-        2,
-      ),
+      asm.forever("calls", [
+        asm.if(load(words.stop), asm.return()),
+        asm.set(1, ticket()),
+        asm.if(
+          i64.eq(callOf(wide(1)), wide(2)),
+          asm.drop(asm.call("await_end", [bits(wide(1), unitBits), i32.const(0)], "i32")),
+          asm.block([asm.set(2, callOf(wide(1))), asm.drop(asm.call("work", [wide(2), get(0), i32.const(0)], "i32"))]),
+        ),
+        asm.again("calls"),
+      ]),
     ],
   );
-  asm.exportFunction("forward");
-  asm.exportFunction("serve");
-}
-
-type Word = Exclude<keyof typeof words, "ticket">;
-
-function load(asm: Assembler, word: Word): Expression {
-  return asm.i32.atomic.load(words[word], asm.address(0));
-}
-
-function store(asm: Assembler, word: Word, value: Expression): Expression {
-  return asm.i32.atomic.store(words[word], asm.address(0), value);
-}
-
-function stepOf(asm: Assembler, ticket: Expression): Expression {
-  const { i32, i64 } = asm;
-  return i32.and(i64.wrap(i64.shr_u(ticket, i64.const(BigInt(unitBits)))), i32.const(mostSteps));
-}
-
-function hasChanged(asm: Assembler, ticket: Expression): Expression {
-  return asm.i64.ne(asm.i64.atomic.load(words.ticket, asm.address(0)), ticket);
+  asm.addFunction(
+    "open",
+    ["i32", "i32", "i32"],
+    [],
+    [store(words.threads, get(0)), store(words.mayWait, get(1)), store(words.patience, get(2))],
+  );
+  for (const [name, word] of [
+    ["stop", words.stop],
+    ["fail", words.failed],
+  ] as const) {
+    asm.addFunction(name, [], [], [store(word, i32.const(1)), asm.notify(words.ticket)]);
+  }
+  for (const name of ["open", "forward", "serve", "stop", "fail"]) asm.exportFunction(name);
 }

@@ -41,7 +41,7 @@ test.each(widths)("a $name memory that the host does not give is refused", async
   vi.spyOn(WebAssembly, "Memory").mockImplementation(function () {
     throw new RangeError("could not allocate memory");
   });
-  const { code, message } = await refusal(() => createMemory(manifest, { ...variant, features }));
+  const { code, message } = await refusal(() => createMemory(manifest, { ...variant, features }, 1));
   expect(code).toBe("run/memory");
   expect(message).toContain(String(manifest.memory.bytes));
 });
