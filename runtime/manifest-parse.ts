@@ -223,7 +223,9 @@ function checkWhole(root: Reader, manifest: Manifest): void {
   if (partBytes !== memory.weights.bytes) root.fail("weights", `have ${partBytes} bytes, their region has ${memory.weights.bytes}`);
   if (variants.length === 0) root.fail("variants", "is empty");
   const files = [...variants.map(({ module }) => module), ...[...sources, ...weights].map(({ path }) => path)];
-  for (const list of [variants.map(({ name }) => name), files]) {
+  // A threaded variant has the name of that of one thread.
+  const named = (threads: boolean): readonly string[] => variants.filter((each) => each.threads === threads).map(({ name }) => name);
+  for (const list of [named(false), named(true), files]) {
     const repeated = list.find((name, i) => list.indexOf(name) !== i);
     if (repeated !== undefined) root.fail("variants, sources and weights", `name "${repeated}" twice`);
   }
