@@ -80,23 +80,22 @@ export async function instantiate(place: Residence): Promise<Engine> {
 }
 
 /** Seconds without any progress after which a thread counts as lost. */
-const patience = 10;
-
-/** What `forward` of a threaded module returns; 0 where all is well. */
-const statuses = ["", "a thread failed in the middle of a call", `no thread got on for ${patience} seconds`] as const;
+const usualPatience = 10;
 
 /** Ends the threads of engines that nobody closed: by the functions of their module, which the memory outlives. */
 let forgotten: FinalizationRegistry<() => void> | null = null;
 
 /**
  * Instantiates a threaded module and starts `threads` - 1 workers in it, from the script at `entry`. Throws `artefact/mismatch`, and `run/thread`
- * where they do not start. An engine that lost a thread throws `run/thread` from then on.
+ * where they do not start. An engine that lost a thread, or where none got on for `patience` seconds, throws `run/thread` from then on.
  */
-export async function instantiateThreads(place: Residence, entry: URL, threads: number): Promise<Engine> {
+export async function instantiateThreads(place: Residence, entry: URL, threads: number, patience = usualPatience): Promise<Engine> {
   const { exports } = await instanceOf(place);
   if (!hasFunctions(exports, "open", "forward", "stop", "fail")) throw refused(place, "exports no functions of a threaded module");
   exports.open(threads, mayWait() ? 1 : 0, patience);
   const helpers = await startHelpers(entry, threads, place);
+  /** What a call returns; null where all is well. */
+  const statuses = [null, "a thread failed", `no thread got on for ${patience} seconds`] as const;
   let lost: string | null = null;
   const end = (): void => {
     exports.stop();
@@ -108,7 +107,7 @@ export async function instantiateThreads(place: Residence, entry: URL, threads: 
       lost ??= helpers.fault();
       if (lost === null) {
         try {
-          lost = statuses[Number(exports.forward(rowCount, logitCount))] || null;
+          lost = statuses[Number(exports.forward(rowCount, logitCount))] ?? null;
         } catch (cause) {
           throw refused(place, "stops in the middle of a call", cause);
         }

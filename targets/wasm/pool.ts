@@ -268,6 +268,7 @@ export function addPool(asm: Assembler, { steps, run }: PoolProgram, scratchOf: 
     ["i32", "i32"],
     ["i64"],
     [
+      asm.if(load(words.failed), asm.return(i32.const(status.failed))),
       store(words.rows, get(0)),
       store(words.logits, get(1)),
       asm.set(2, i64.add(callOf(ticket()), i64.const(1n))),
