@@ -5,7 +5,7 @@
 import { copyFile, cp, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { EmittedCode, Target } from "../targets/target.ts";
+import type { EmittedCode, Target, TargetVariant } from "../targets/target.ts";
 import type { Manifest } from "../runtime/manifest.ts";
 import { bindingFiles } from "./artefact/bindings.ts";
 import { checkTokenizer, copyModelFiles } from "./artefact/model-files.ts";
@@ -21,7 +21,7 @@ import { checkOptions, packageName, type CompileOptions, type EmitStage } from "
 import { draftPrograms, memoryOf, packWeights, planPrograms, verifyKernels, type Draft, type VariantProgram } from "./pipeline.ts";
 import { printPlan } from "./plan/print.ts";
 import type { Program } from "./plan/program.ts";
-import { loadTarget } from "./targets.ts";
+import { limitTarget, loadTarget } from "./targets.ts";
 
 export { LfmcError } from "./errors.ts";
 export { packageVersion } from "./artefact/manifest.ts";
@@ -41,7 +41,8 @@ export interface CompileResult {
 /** Compiles a model. Throws LfmcError where the input is at fault; then nothing was written. */
 export async function compile(options: CompileOptions): Promise<CompileResult> {
   checkOptions(options);
-  const target = await loadTarget(options.target);
+  const whole = await loadTarget(options.target);
+  const target = options.features ? limitTarget(whole, options.features) : whole;
   checkShards(options, target);
   const { randomWeights, dryRun: needsShapesAlone } = options;
   const model = await importModel(options.model, { randomWeights, needsShapesAlone });
@@ -133,6 +134,11 @@ async function copyRuntime(folder: string, withThread: boolean): Promise<void> {
   throw new LfmcError("io/missing", "is not built", { subject: "dist/runtime.js", hint: "run npm run build" });
 }
 
+/** A variant's name; `-threads` after it where it shares that with the variant of one thread. */
+function stageName({ name, threads }: TargetVariant, programs: readonly VariantProgram[]): string {
+  return threads && programs.some(({ variant }) => variant.name === name && !variant.threads) ? `${name}-threads` : name;
+}
+
 /** `--emit`: stages as text files in the artefact; those that variants differ in carry the variant's name. */
 async function writeStages(
   folder: string,
@@ -140,7 +146,7 @@ async function writeStages(
   { graph, programs, code }: { graph: Graph; programs: readonly VariantProgram[]; code: readonly EmittedCode[] },
 ): Promise<void> {
   const ofVariants = (stage: string, text: (program: Program) => string) =>
-    programs.map(({ variant, program }) => ({ path: `${stage}.${variant.name}.txt`, text: text(program) }));
+    programs.map(({ variant, program }) => ({ path: `${stage}.${stageName(variant, programs)}.txt`, text: text(program) }));
   const files: Readonly<Record<EmitStage, () => readonly { path: string; text: string }[]>> = {
     graph: () => [{ path: "graph.txt", text: printGraph(graph) }],
     kernels: () => ofVariants("kernels", ({ kernels }) => kernels.map((kernel) => printKernel(kernel)).join("\n")),

@@ -13,6 +13,8 @@ export const activationFormats = ["q8", "f32"] as const;
 export type Activations = (typeof activationFormats)[number];
 export const emitStages = ["graph", "kernels", "plan", "wat"] as const;
 export type EmitStage = (typeof emitStages)[number];
+export const engineFeatures = ["simd128", "relaxed", "threads", "memory64"] as const;
+export type EngineFeature = (typeof engineFeatures)[number];
 
 /** How a model's numbers are stored and multiplied: what decides the bits. */
 export interface NumericOptions {
@@ -37,6 +39,8 @@ export interface CompileOptions extends NumericOptions {
   /** Most rows in one forward call. */
   readonly prefillChunk?: number;
   readonly sessions?: number;
+  /** What a WebAssembly engine may be asked for; by default everything that helps. */
+  readonly features?: readonly EngineFeature[];
   /** Bytes that the plan may take. */
   readonly maxMemory?: number;
   readonly name?: string;

@@ -40,7 +40,7 @@ export function selectVariant(variants: readonly Variant[], features: ReadonlySe
   if (candidates.length === 0) {
     throw refused(
       `no variant runs ${threads > 1 ? "several threads" : "a single thread"}`,
-      `${threads > 1 ? "Leave threads at 1" : "Ask for more threads"}: the artefact has ${variants.map(({ name }) => name).join(", ")}.`,
+      `${threads > 1 ? "Leave threads at 1" : "Ask for more threads"}: the artefact has ${namesOf(variants)}.`,
     );
   }
   const [best] = candidates.filter((variant) => missing(variant).length === 0).toSorted((a, b) => b.features.length - a.features.length);
@@ -56,7 +56,12 @@ export function selectVariant(variants: readonly Variant[], features: ReadonlySe
 export function variantNamed(variants: readonly Variant[], name: string): Variant {
   const named = variants.find((variant) => variant.name === name);
   if (named) return named;
-  throw refused(`"${name}" is not in the artefact`, `It has ${variants.map((variant) => variant.name).join(", ")}.`);
+  throw refused(`"${name}" is not in the artefact`, `It has ${namesOf(variants)}.`);
+}
+
+/** Each name once: a threaded variant has that of the one beside it. */
+function namesOf(variants: readonly Variant[]): string {
+  return [...new Set(variants.map(({ name }) => name))].join(", ");
 }
 
 /** How many threads are asked for; throws `run/variant` where that is no number from 1 to `most`. */

@@ -48,7 +48,7 @@ function writeIndex(file: SourceFile, manifest: Manifest): void {
   );
   file.addImportDeclaration({ isTypeOnly: true, namespaceImport: "runtime", moduleSpecifier: "./types/index.js" });
   file.addExportDeclaration({ moduleSpecifier: "./types/index.js" });
-  const names = variants.map(({ name }) => literal(name)).join(" | ");
+  const names = [...new Set(variants.map(({ name }) => literal(name)))].join(" | ");
   file.addTypeAlias({ name: "VariantName", isExported: true, type: names, docs: ["The variants of this artefact's code."] });
   file.addInterfaces([...manifestTypes(manifest), loadOptions(manifest), modelType(manifest)]);
   declareLoad(file, manifest, { docs: ["Loads the model; every option has a default."], options: "LoadOptions", hasQuestionToken: true });

@@ -121,7 +121,8 @@ function touchedBytes(context: CostContext, site: CallSite, { regions }: Count):
   site.kernel.parameters.forEach(({ name }, i) => {
     const argument = site.step.arguments[i];
     const moved = regions[name];
-    if (argument?.kind !== "address" || !moved) return;
+    // Scratch is the code's own need, not the call's.
+    if (argument?.kind !== "address" || !moved || argument.note === "scratch") return;
     const { key, bound } = bufferAt(context, site, argument);
     const known = traffic.get(key) ?? { loadBytes: 0, storeBytes: 0 };
     traffic.set(key, { bound, loadBytes: known.loadBytes + moved.loadBytes, storeBytes: known.storeBytes + moved.storeBytes });
@@ -156,7 +157,7 @@ function bufferAt(
     placement.firstStep <= site.index &&
     placement.lastStep >= site.index;
   const placement = memory.placements.find(holds);
-  const share = note === "scratch" ? 1 : site.rows / limits.prefillChunk;
+  const share = site.rows / limits.prefillChunk;
   if (placement) return { key: placement.name, bound: placement.bytes * share };
   if (isState(note)) return { key: note, bound: stateBytes(site) };
   return { key: note, bound: Infinity };

@@ -2,7 +2,7 @@
 import { Command, Option } from "commander";
 import { required } from "../errors.ts";
 import { compile, type CompileResult } from "../index.ts";
-import { emitStages, type CompileOptions, type EmitStage } from "../options.ts";
+import { emitStages, engineFeatures, type CompileOptions, type EmitStage, type EngineFeature } from "../options.ts";
 import { targetNames } from "../targets.ts";
 import { printMemory } from "../plan/print.ts";
 import { sessionBytes } from "../plan/state.ts";
@@ -22,6 +22,11 @@ export function compileCommand(): Command {
     .option("--prefill-chunk <n>", "most rows in one forward call (default: 64; of a mixture of experts up to 512)", wholeNumber(1))
     .option("--sessions <n>", "session slots", wholeNumber(1), 1)
     .option("--max-memory <bytes>", "fail if the memory plan is larger, e.g. 128MB", byteCount)
+    .option(
+      "--features <list>",
+      `what an engine may be asked for: ${engineFeatures.join(", ")} (default: every variant that helps)`,
+      wordList<EngineFeature>(engineFeatures),
+    )
     .option("--name <name>", "name of the package (default: the folder's)")
     .option("--random-weights <seed>", "compile the shape alone, with generated weights", wholeNumber())
     .option("--shard-size <bytes>", "largest weights file, e.g. 25MB (default: 256 MiB)", byteCount)

@@ -17,7 +17,7 @@ export function printMemory(memory: Omit<MemoryPlan, "placements">): string {
     part("KV cache", session.kvCacheBytes),
     part("conv rings", session.ringBytes),
     part("checkpoints", session.checkpointBytes),
-    line("weights", memory.weights, memory.threadBytes > 0 ? "in a file of their own" : ""),
+    line("weights", memory.weights, memory.weights.offset === 0 ? "in a file of their own" : ""),
     line("scratch", memory.scratch, memory.threadBytes > 0 ? `and ${memory.threadBytes} a thread` : ""),
     `${"total".padEnd(8)} ${" ".repeat(width)} ${pad(memory.bytes)}`,
   ].join("\n");

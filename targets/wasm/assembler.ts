@@ -46,7 +46,7 @@ export class Assembler {
     this.#addresses = addresses;
     this.features = [...(isWide ? ["memory64"] : []), ...(shared ? ["threads"] : [])];
     this.#module.setFeatures(SIMD128 | RelaxedSIMD | MutableGlobals | SignExt | (isWide ? Memory64 : MVP) | (shared ? Atomics : MVP));
-    this.#module.setMemory(pages, maximum, null, [], shared, isWide, memoryName);
+    this.#module.setMemory(pages, Math.min(maximum, mostPages[addresses]), null, [], shared, isWide, memoryName);
     this.#module.addMemoryImport(memoryName, "env", "memory", shared);
   }
 

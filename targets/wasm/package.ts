@@ -2,7 +2,8 @@
  * The npm-shaped package round a module: beside the universal entry, one for edge workers, which may not compile code at run time and
  * import the module statically.
  */
-import type { Manifest } from "../../runtime/manifest.ts";
+import { internal } from "../../compiler/errors.ts";
+import type { Manifest, Variant } from "../../runtime/manifest.ts";
 import { commonFiles, factRows, usageExample } from "../package.ts";
 import type { PackageFile, PackageInput } from "../target.ts";
 
@@ -12,7 +13,7 @@ export function packageFiles(input: PackageInput): readonly PackageFile[] {
   const [variant] = manifest.variants;
   return [
     ...commonFiles(input, { main: entries, parts: { "./worker": { types: "./worker.d.ts", default: "./worker.js" } } }),
-    { path: "worker.js", text: workerEntry(variant?.module ?? "") },
+    { path: "worker.js", text: workerEntry(variant ?? internal("no variants")) },
     { path: "README.md", text: readme(manifest) },
   ];
 }
@@ -27,13 +28,13 @@ const entries = {
   default: "./index.js",
 };
 
-function workerEntry(module: string): string {
+function workerEntry({ name, module }: Variant): string {
   return `// For hosts that forbid compiling code at run time: the module is a static import, and the caller says where weights and tokenizer are.
 import { load as loadArtefact } from "./runtime.js";
 import manifest from "./manifest.json";
 import module from "./${module}";
 export * from "./runtime.js";
-export const load = (options) => loadArtefact({ manifest, module, ...options });
+export const load = (options) => loadArtefact({ manifest, module, variant: "${name}", ...options });
 `;
 }
 

@@ -11,7 +11,7 @@ import { compileTo, demoFolder, workFolder } from "../model/support.ts";
 import { createProject, resolutions, typeFaults } from "./typecheck.ts";
 
 const folder = await workFolder();
-const tiny = await compileTo(join(folder, "tiny"), { model: caseFolder("dense-tiny"), sessions: 2, context: 96 });
+const tiny = await compileTo(join(folder, "tiny"), { model: caseFolder("dense-tiny"), sessions: 2, context: 96, features: ["simd128"] });
 const demo = await compileTo(join(folder, "demo"), { model: demoFolder });
 const native = join(folder, "native");
 await compile({ model: caseFolder("dense-tiny"), target: "c", name: "native", output: native });

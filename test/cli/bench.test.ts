@@ -32,6 +32,12 @@ const speeds = ["prefillTokensPerSecond", "decodeTokensPerSecond", "firstTokenSe
 const memory = ["peakBytes", "bytesPerToken", "readBandwidth"];
 const ratios = ["roofRatio", "prefillRoofRatio"];
 
+test("two threads are measured in the threaded module, beside roofs of two threads", async () => {
+  const found = await records([demo, ...small, "--threads", "1,2"]);
+  expect(found.map(({ threads }) => threads)).toEqual([1, 2]);
+  for (const fields of found) positiveNumbers(fields, [...speeds, ...memory, ...ratios]);
+});
+
 test("an artefact gives one record a depth, with exactly these fields", async () => {
   const found = await records([demo, ...small, "--depth", "0,100", "--variant", "simd128"]);
   expect(found.map(({ depth }) => depth)).toEqual([0, 100]);
@@ -88,7 +94,7 @@ describe("is refused", () => {
     [[demo, "--variant", "avx2"], 1, /"avx2" is not in the artefact/],
     [[demo, "--prompt", "0"], 2, /--prompt/],
     [[demo, "--depth", "4000", "--prompt", "200"], 1, /4200 positions/],
-    [[demo, "--threads", "2"], 1, /threads/],
+    [[demo, "--threads", "65"], 1, /65 is not a number of threads/],
     [[folder], 1, /not an artefact/],
   ])("bench %j", async (args, status, message) => {
     const finished = await lfmc(["bench", ...args]);

@@ -20,17 +20,36 @@ test("prints where the artefact lies, its module's size and its memory to the by
   const manifest = record(JSON.parse(await readFile(join(artefact, "manifest.json"), "utf8")));
   expect(text).toContain(artefact);
   expect(text).toContain("6889856 parameters as q4_0");
-  expect(text).toMatch(/^model\.simd128\.wasm: \d+ bytes$/m);
+  const modules = ["simd128", "relaxed", "simd128-threads", "relaxed-threads"].map((name) => `model.${name}.wasm`);
+  for (const module of modules) expect(text).toMatch(new RegExp(`^${module.replaceAll(".", "\\.")}: \\d+ bytes$`, "m"));
   for (const region of ["rows", "logits", "state", "weights", "scratch"]) {
     const { offset, bytes } = record(record(manifest.memory)[region]);
     expect(text).toMatch(new RegExp(`^${region} +${String(offset)} +${String(bytes)}\\b`, "m"));
   }
   expect((await readdir(artefact)).toSorted()).toEqual(
     [
-      ...["README.md", "generation_config.json", "index.d.ts", "index.js", "manifest.json", "model.simd128.wasm", "package.json"],
-      ...["runtime.js", "tokenizer.json", "tokenizer_config.json", "types", "weights", "worker.d.ts", "worker.js"],
+      ...["README.md", "generation_config.json", "index.d.ts", "index.js", "manifest.json", ...modules, "package.json"],
+      ...["runtime.js", "thread.js", "tokenizer.json", "tokenizer_config.json", "types", "weights", "worker.d.ts", "worker.js"],
     ].toSorted(),
   );
+});
+
+test("--features leaves out what an engine may not be asked for", async () => {
+  const artefact = join(folder, "features");
+  const { variants } = await json(["compile", tiny, "-o", artefact, "--features", "simd128,threads"]);
+  expect(variants).toMatchObject([
+    { name: "simd128", threads: false },
+    { name: "simd128", threads: true },
+  ]);
+  for (const [flags, fact] of [
+    [["--features", "relaxed"], /not enough for any variant/],
+    [["--features", "simd128", "--target", "c"], /does not go with --target c/],
+    [["--features", "avx2"], /not one of simd128, relaxed, threads, memory64/],
+  ] as const) {
+    const { status, stderr } = await lfmc(["compile", tiny, "-o", join(folder, "refused"), ...flags]);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(fact);
+  }
 });
 
 test("--json tells what was written, and stdout holds nothing else", async () => {

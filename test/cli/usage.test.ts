@@ -45,7 +45,7 @@ describe("1, the input is at fault", () => {
     [["run", artefact, "--tokens", "1,256"], /token 256/, /tokenizer/],
     [["run", artefact, "--tokens", Array.from({ length: 4097 }, () => 1).join(",")], /do not fit the context of 4096/, /--context/],
     [["run", artefact, "--tokens", "1", "--variant", "avx2"], /avx2/, /simd128/],
-    [["run", artefact, "--tokens", "1", "--threads", "2"], /threads/, /simd128/],
+    [["run", artefact, "--tokens", "1", "--threads", "65"], /65 is not a number of threads/, /1 to 64/],
     [["inspect", nowhere], /does not exist/, /config\.json/],
   ])("lfmc %j", async (args, message, hint) => {
     const before = await readdir(folder);

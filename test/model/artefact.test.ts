@@ -19,7 +19,7 @@ const compiled: readonly (readonly [name: string, options: ModelOptions])[] = [
 ];
 
 describe.each(compiled)("%s", (name, options) => {
-  test("modules are valid elsewhere and have one import, env.memory, and one export, forward; the memory is the plan", async () => {
+  test("modules are valid elsewhere and have one import, env.memory, and one export, forward, or those of threads; the memory is the plan", async () => {
     const { folder: artefact, artefact: written } = await compileTo(join(folder, name), options);
     const manifest = written?.manifest;
     expect(manifest?.variants.length).toBeGreaterThan(0);
@@ -27,7 +27,10 @@ describe.each(compiled)("%s", (name, options) => {
       const binary = new Uint8Array(await readFile(join(artefact, variant.module)));
       expect(binary.length).toBe(variant.bytes);
       expect(binary.length).toBeLessThan(120_000);
-      await checkModule(binary, { memoryPages: manifest?.memory.pages ?? 0, functions: ["forward"] });
+      const { bytes = 0, threadBytes = 0 } = manifest?.memory ?? {};
+      const pages = (threads: number): number => Math.ceil((bytes + threads * 64 * Math.ceil(threadBytes / 64)) / 65536);
+      const threaded = { memoryPages: pages(1), sharedPages: pages(64), functions: ["open", "forward", "serve", "stop", "fail"] };
+      await checkModule(binary, variant.threads ? threaded : { memoryPages: pages(0), functions: ["forward"] });
     }
     const { memory } = manifest ?? { memory: null };
     if (!memory) throw new Error("nothing was written");
@@ -113,6 +116,6 @@ describe("refused, with nothing written", () => {
     await refusal(() => compileTo(artefact, { model: caseFolder("dense-tiny"), maxMemory: 1 }));
     expect(await filesBelow(artefact)).toEqual(before);
     await compileTo(artefact, { model: caseFolder("dense-tiny"), sessions: 2 });
-    expect([...(await filesBelow(artefact)).keys()]).toEqual([...before.keys()].filter((path) => path !== "plan.simd128.txt"));
+    expect([...(await filesBelow(artefact)).keys()]).toEqual([...before.keys()].filter((path) => !/^plan\..*\.txt$/.test(path)));
   });
 });

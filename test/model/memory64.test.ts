@@ -51,6 +51,9 @@ test.for<readonly [Region, () => number]>([
   expect(lieOnBothSides(manifest, region)).toBe(true);
   expect(manifest.variants.map(({ name, features }) => ({ name, features }))).toEqual([
     { name: "simd128", features: ["simd128", "memory64"] },
+    { name: "relaxed", features: ["simd128", "relaxed", "memory64"] },
+    { name: "simd128", features: ["simd128", "memory64", "threads"] },
+    { name: "relaxed", features: ["simd128", "relaxed", "memory64", "threads"] },
   ]);
   const binary = await readFile(join(artefact, "model.simd128.wasm"));
   await checkModule(binary, { memoryPages: manifest.memory.pages, addresses: 64, functions: ["forward"] });

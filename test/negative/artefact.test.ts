@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import wabtInit from "wabt";
 import { compile } from "../../compiler/index.ts";
-import { type LoadOptions, load, parseManifest, type Manifest } from "../../runtime/index.ts";
+import { detectFeatures, type LoadOptions, load, parseManifest, selectVariant, type Manifest } from "../../runtime/index.ts";
 import { manifestChecksum } from "../../runtime/manifest-parse.ts";
 import { caseFolder } from "../golden/read.ts";
 import { damaged, edits, outcome, refused, workFolder, type JsonObject } from "./support.ts";
@@ -135,7 +135,7 @@ describe("manifest.json", () => {
 
 describe("files", () => {
   const part = "weights/00001.bin";
-  const module = (): string => manifest.variants[0]?.module ?? "";
+  const module = (): string => selectVariant(manifest.variants, detectFeatures(), {}).module;
   const flip = (path: string, at: number) => async (): Promise<void> => {
     const bytes = await readFile(join(artefact, path));
     bytes[at % bytes.length] = (bytes[at % bytes.length] ?? 0) ^ 0x10;

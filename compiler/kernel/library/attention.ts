@@ -78,8 +78,8 @@ function runLength(
   const length = b.variable("length", b.int(1));
   b.for("following", 1, smallerInteger(b, b.sub(count, row), b.int(most)), 1, (following) => {
     const { slot, position } = rowFields(b, rows, b.add(row, following));
-    const follows = b.and(b.eq(slot, first.slot), b.eq(position, b.add(first.position, following)));
-    b.assign(length, b.add(b.read(length), b.and(follows, b.eq(b.read(length), following))));
+    const isNext = b.select(b.eq(slot, first.slot), b.eq(position, b.add(first.position, following)), b.int(0));
+    b.assign(length, b.add(b.read(length), b.select(isNext, b.eq(b.read(length), following), b.int(0))));
   });
   return b.read(length);
 }

@@ -112,7 +112,7 @@ export function gemmCases(atoms: readonly DotAtom[]): readonly Case[] {
 export function storeCases(atoms: readonly DotAtom[]): readonly Case[] {
   return multipliers(atoms)
     .filter(({ tile }) => tile.rows === 2 || tile.unpackedParts !== null)
-    .flatMap((multiplier) => storeForms.flatMap((form) => [0, 3].map((rows) => stored(multiplier, { n: 19, k: 37 }, rows, form))));
+    .flatMap((multiplier) => storeForms.flatMap((form) => [0, multiplier.tile.rows + 1].map((rows) => stored(multiplier, { n: 19, k: 37 }, rows, form))));
 }
 
 export function swigluCases(atoms: readonly DotAtom[]): readonly Case[] {
