@@ -38,14 +38,20 @@ function serve(port: Port, { module, memory, thread }: ThreadSeat): void {
 const threads = builtinModule("node:worker_threads");
 const parent: unknown = typeof threads === "object" && threads !== null ? Reflect.get(threads, "parentPort") : null;
 if (hasFunctions(parent, "once", "postMessage")) {
+  const post = (message: ThreadMessage): void => {
+    parent.postMessage(message);
+  };
   parent.once("message", (seat: ThreadSeat) => {
-    serve({ postMessage: (message) => parent.postMessage(message) }, seat);
+    serve({ postMessage: post }, seat);
   });
 } else {
+  const post = (message: ThreadMessage): void => {
+    Reflect.apply(Reflect.get(globalThis, "postMessage"), globalThis, [message]);
+  };
   globalThis.addEventListener(
     "message",
-    (event: MessageEvent<ThreadSeat>) => {
-      serve({ postMessage: (message) => void Reflect.apply(Reflect.get(globalThis, "postMessage"), globalThis, [message]) }, event.data);
+    ({ data }: MessageEvent<ThreadSeat>) => {
+      serve({ postMessage: post }, data);
     },
     { once: true },
   );

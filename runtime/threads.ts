@@ -21,7 +21,7 @@ export const mostThreads = 64;
 /** Whether the host has workers and lets them share memory; a page must be cross-origin isolated for it. */
 export function hostSharesMemory(): boolean {
   const isolated: unknown = Reflect.get(globalThis, "crossOriginIsolated");
-  return typeof SharedArrayBuffer === "function" && isolated !== false && (nodeWorkers() !== null || typeof Worker === "function");
+  return Reflect.has(globalThis, "SharedArrayBuffer") && isolated !== false && (nodeWorkers() !== null || Reflect.has(globalThis, "Worker"));
 }
 
 /** Whether this thread may sleep: all may but a page's own. */

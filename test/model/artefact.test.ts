@@ -26,7 +26,8 @@ describe.each(compiled)("%s", (name, options) => {
     for (const variant of manifest?.variants ?? []) {
       const binary = new Uint8Array(await readFile(join(artefact, variant.module)));
       expect(binary.length).toBe(variant.bytes);
-      expect(binary.length).toBeLessThan(120_000);
+      // A mixture has kernels of its own beside all of a dense model's.
+      expect(binary.length).toBeLessThan(manifest?.model.experts ? 150_000 : 120_000);
       const { bytes = 0, threadBytes = 0 } = manifest?.memory ?? {};
       const pages = (threads: number): number => Math.ceil((bytes + threads * 64 * Math.ceil(threadBytes / 64)) / 65536);
       const threaded = { memoryPages: pages(1), sharedPages: pages(64), functions: ["open", "forward", "serve", "stop", "fail"] };

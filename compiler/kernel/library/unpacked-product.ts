@@ -61,19 +61,20 @@ export function unpackedProduct(b: KernelBuilder, operands: GroupedOperands, ato
         const at = b.mul(group.group, unpackedGroup);
         const scales = loadScales(b, layout, encoding, group);
         const values = valuesPlace(b, layout, encoding, group);
-        for (let slice = 0; slice < slices; slice++) {
-          const start = slice * sliceBytes;
-          b.store(b.part(scales, slice * parts * n, parts * n), to, at, start);
-          for (let part = 0; part < parts; part++) {
-            const row = (slice * parts + part) * n;
+        for (let slice = 0; slice < slices; slice++) b.store(b.part(scales, slice * parts * n, parts * n), to, at, slice * sliceBytes);
+        // Loops, because every product holds this code, which takes little of its time.
+        b.for("slice", 0, slices, 1, (slice) => {
+          b.for("part", 0, parts, 1, (part) => {
+            const from = b.add(values.index, b.mul(b.add(b.mul(slice, parts), part), n * runLength));
+            const unpacked = b.add(at, b.add(b.mul(slice, sliceBytes), b.mul(part, partBytes)));
             for (let step = 0; step < steps; step++) {
-              const registers = load(packed, values.index, values.offset + step * packedStep + row * runLength);
-              registersAt(part, step).forEach(({ offset }, i) => {
-                b.store(required(registers[i], "register"), to, at, start + offset);
+              const registers = load(packed, from, values.offset + step * packedStep);
+              registersAt(0, step).forEach(({ offset }, i) => {
+                b.store(required(registers[i], "register"), to, unpacked, offset);
               });
             }
-          }
-        }
+          });
+        });
       });
     },
     multiply: (row, count, from, store) => {

@@ -122,7 +122,9 @@ function runs(): readonly Run[] {
   const [smallest, usual] = headShapes;
   const longest = runRows(1);
   return [
-    ...headShapes.flatMap((heads) => [null, 100].map((window) => ({ heads, window, rows: mixed([0, 65, 130]) }))),
+    ...headShapes.flatMap((heads) =>
+      [null, 100].map((window) => ({ heads, window, rows: [...mixed([0, 65, 130]), ...sequence(1, 62, 4)] })),
+    ),
     ...groupShapes.flatMap((heads) => [null, 3, 70].map((window) => ({ heads, window, rows: brokenRuns }))),
     ...(smallest
       ? [

@@ -111,8 +111,10 @@ export function gemmCases(atoms: readonly DotAtom[]): readonly Case[] {
 /** Bias and residual in all combinations, and calls without rows. */
 export function storeCases(atoms: readonly DotAtom[]): readonly Case[] {
   return multipliers(atoms)
-    .filter(({ tile }) => tile.rows === 2 || tile.unpackedParts !== null)
-    .flatMap((multiplier) => storeForms.flatMap((form) => [0, multiplier.tile.rows + 1].map((rows) => stored(multiplier, { n: 19, k: 37 }, rows, form))));
+    .filter(({ tile }) => tile.rows === 2)
+    .flatMap((multiplier) =>
+      storeForms.flatMap((form) => [0, multiplier.tile.rows + 1].map((rows) => stored(multiplier, { n: 19, k: 37 }, rows, form))),
+    );
 }
 
 export function swigluCases(atoms: readonly DotAtom[]): readonly Case[] {
