@@ -21,12 +21,14 @@ export const mostThreads = 64;
 /** Whether the host has workers and lets them share memory; a page must be cross-origin isolated for it. */
 export function hostSharesMemory(): boolean {
   const isolated: unknown = Reflect.get(globalThis, "crossOriginIsolated");
-  return Reflect.has(globalThis, "SharedArrayBuffer") && isolated !== false && (nodeWorkers() !== null || Reflect.has(globalThis, "Worker"));
+  return (
+    Reflect.has(globalThis, "SharedArrayBuffer") && isolated !== false && (nodeWorkers() !== null || Reflect.has(globalThis, "Worker"))
+  );
 }
 
 /** Whether this thread may sleep: all may but a page's own. */
 export function mayWait(): boolean {
-  return Reflect.get(globalThis, "document") === undefined;
+  return !Reflect.has(globalThis, "document");
 }
 
 /** Some workers inside one module. */
