@@ -78,7 +78,8 @@ const startHint = "Keep the artefact's folder whole, or load it with threads: 1.
 
 function hostWorker(entry: URL): HostWorker {
   const NodeWorker = nodeWorkers();
-  return NodeWorker ? nodeWorker(new NodeWorker(entry)) : webWorker(new Worker(entry, { type: "module" }));
+  // The process's own options are not for workers: Node refuses some of them there, as --input-type.
+  return NodeWorker ? nodeWorker(new NodeWorker(entry, { execArgv: [] })) : webWorker(new Worker(entry, { type: "module" }));
 }
 
 interface NodeWorker {
@@ -90,13 +91,15 @@ interface NodeWorker {
   terminate(): unknown;
 }
 
+type NodeWorkerClass = new (entry: URL, options: { readonly execArgv: readonly string[] }) => NodeWorker;
+
 /** Node's class of workers, which Deno and Bun have too; null in pages. */
-function nodeWorkers(): (new (entry: URL) => NodeWorker) | null {
+function nodeWorkers(): NodeWorkerClass | null {
   const threads = builtinModule("node:worker_threads");
   return isWorkerModule(threads) ? threads.Worker : null;
 }
 
-function isWorkerModule(value: unknown): value is { readonly Worker: new (entry: URL) => NodeWorker } {
+function isWorkerModule(value: unknown): value is { readonly Worker: NodeWorkerClass } {
   return hasFunctions(value, "Worker");
 }
 

@@ -3,7 +3,7 @@ import type { Engine } from "./engine.ts";
 import { LfmcError } from "./errors.ts";
 import { hasFunctions } from "./host.ts";
 import type { Manifest, Variant } from "./manifest.ts";
-import { mayWait, startHelpers } from "./threads.ts";
+import { type Helpers, mayWait, startHelpers } from "./threads.ts";
 
 const pageBytes = 65536;
 const cacheLine = 64;
@@ -82,8 +82,23 @@ export async function instantiate(place: Residence): Promise<Engine> {
 /** Seconds without any progress after which a thread counts as lost. */
 const usualPatience = 10;
 
-/** Ends the threads of engines that nobody closed: by the functions of their module, which the memory outlives. */
-let forgotten: FinalizationRegistry<() => void> | null = null;
+/** A module that threads serve, and those threads; made apart from the engine, which it must not hold. */
+interface Team {
+  readonly stop: () => void;
+  readonly helpers: Helpers;
+}
+
+/** Ends the threads of engines that nobody closed. Made when needed: not every host of modules has such a thing. */
+let forgotten: FinalizationRegistry<Team> | null = null;
+
+function forgottenEngines(): FinalizationRegistry<Team> {
+  return (forgotten ??= new FinalizationRegistry(endTeam));
+}
+
+function endTeam({ stop, helpers }: Team): void {
+  stop();
+  helpers.end();
+}
 
 /**
  * Instantiates a threaded module and starts `threads` - 1 workers in it, from the script at `entry`. Throws `artefact/mismatch`, and `run/thread`
@@ -93,22 +108,21 @@ export async function instantiateThreads(place: Residence, entry: URL, threads: 
   const { exports } = await instanceOf(place);
   if (!hasFunctions(exports, "open", "forward", "stop", "fail")) throw refused(place, "exports no functions of a threaded module");
   exports.open(threads, mayWait() ? 1 : 0, patience);
-  const helpers = await startHelpers(entry, threads, place);
+  const { forward, stop } = exports;
+  const team: Team = { stop, helpers: await startHelpers(entry, threads, place) };
   /** What a call returns; null where all is well. */
   const statuses = [null, "a thread failed", `no thread got on for ${patience} seconds`] as const;
   let lost: string | null = null;
-  const end = (): void => {
-    exports.stop();
-    helpers.end();
-  };
   const engine: Engine = {
     memory: place.memory,
     forward(rowCount, logitCount) {
-      lost ??= helpers.fault();
+      lost ??= team.helpers.fault();
       if (lost === null) {
         try {
-          lost = statuses[Number(exports.forward(rowCount, logitCount))] ?? null;
+          lost = statuses[Number(forward(rowCount, logitCount))] ?? null;
         } catch (cause) {
+          // The units that this thread had taken will never be done.
+          lost = "an earlier call stopped in the middle";
           throw refused(place, "stops in the middle of a call", cause);
         }
       }
@@ -119,13 +133,11 @@ export async function instantiateThreads(place: Residence, entry: URL, threads: 
       });
     },
     close() {
-      forgotten?.unregister(engine);
-      end();
+      forgottenEngines().unregister(engine);
+      endTeam(team);
     },
   };
-  (forgotten ??= new FinalizationRegistry((run) => {
-    run();
-  })).register(engine, end, engine);
+  forgottenEngines().register(engine, team, engine);
   return engine;
 }
 

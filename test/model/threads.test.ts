@@ -8,6 +8,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
 import { afterEach, beforeAll, expect, test, vi } from "vitest";
 import { load, type Manifest, type Model } from "../../runtime/index.ts";
 import { parseManifest } from "../../runtime/manifest-parse.ts";
@@ -26,6 +27,7 @@ beforeAll(async () => {
 
 afterEach(() => {
   vi.unstubAllGlobals();
+  vi.restoreAllMocks();
 });
 
 /** The sha256 of the logits after 40 tokens, of which each call takes so many. */
@@ -96,6 +98,15 @@ test("workers that cannot be started are an error of the load", async () => {
   await expect(loading).rejects.toMatchObject({ code: "run/thread" });
 });
 
+test("a load that fails leaves no worker behind", async () => {
+  const end = vi.spyOn(Worker.prototype, "terminate");
+  const weights = new URL("no-weights/", base(folder));
+  await expect(load({ base: base(artefacts.dense), threads: 3, weights })).rejects.toMatchObject({ code: "io/missing" });
+  await vi.waitFor(() => {
+    expect(end).toHaveBeenCalledTimes(2);
+  });
+});
+
 /** A threaded engine of the dense model whose workers run `script` once they have said that they are ready. */
 async function engineWith(name: string, script: string, patience: number) {
   const entry = join(folder, `${name}.mjs`);
@@ -143,6 +154,16 @@ test.each([
   engine.close?.();
 });
 
+test("an engine whose first thread stopped in the middle of a call is lost, though the others are well", async () => {
+  const engine = await engineWith("idles", "", 1);
+  // So many rows lie outside of the memory.
+  expect(() => {
+    engine.forward(60_000, 0);
+  }).toThrow(/stops in the middle of a call/);
+  expect(refusal(engine)).toMatchObject({ code: "run/thread" });
+  engine.close?.();
+});
+
 test("a thread that ends between calls is noticed before the next", async () => {
   const engine = await engineWith("ends", "process.exit(3);", 1);
   await vi.waitFor(() => {
@@ -151,6 +172,38 @@ test("a thread that ends between calls is noticed before the next", async () => 
     }).toThrow(/ended with code 3/);
   });
   engine.close?.();
+});
+
+test("workers of a model that was forgotten are ended", async () => {
+  const script = join(folder, "forgets.mjs");
+  await writeFile(
+    script,
+    `
+    import { Worker } from "node:worker_threads";
+    import { load } from ${JSON.stringify(new URL("index.js", base(artefacts.dense)).href)};
+    let ended = 0;
+    const { terminate } = Worker.prototype;
+    Worker.prototype.terminate = function () {
+      ended++;
+      return terminate.call(this);
+    };
+    const use = async () => (await load({ threads: 3 })).forward([{ token: 1, slot: 0, position: 0, wantsLogits: true }]).length;
+    await use();
+    for (let turn = 0; turn < 100 && ended < 2; turn++) {
+      globalThis.gc();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    console.log(ended);
+    `,
+  );
+  const { stdout } = await promisify(execFile)(process.execPath, ["--expose-gc", script], { timeout: 60_000 });
+  expect(stdout.trim()).toBe("2");
+});
+
+test("a script that is no file has threads too: its workers do not take the process's options", async () => {
+  const args = ["--input-type=module", "--eval", scriptText(true)];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 60_000 });
+  expect(JSON.parse(stdout)).toMatchObject({ threads: 3 });
 });
 
 /** Loads with three threads, prints the ids, and ends by itself: with dispose, or leaving that to the process's end. */
