@@ -33,9 +33,9 @@ const memory = ["peakBytes", "bytesPerToken", "readBandwidth"];
 const ratios = ["roofRatio", "prefillRoofRatio"];
 
 test("two threads are measured in the threaded module, beside roofs of two threads", async () => {
-  const found = await records([demo, ...small, "--threads", "1,2"]);
-  expect(found.map(({ threads }) => threads)).toEqual([1, 2]);
-  for (const fields of found) positiveNumbers(fields, [...speeds, ...memory, ...ratios]);
+  const [fields = {}] = await records([demo, ...small, "--threads", "2"]);
+  expect(fields).toMatchObject({ threads: 2 });
+  positiveNumbers(fields, [...speeds, ...memory, ...ratios]);
 });
 
 test("an artefact gives one record a depth, with exactly these fields", async () => {
