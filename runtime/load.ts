@@ -90,11 +90,11 @@ export interface LoadedEngine {
 
 async function loadModule(manifest: Manifest, source: ArtefactSource, options: LoadOptions, report: Report): Promise<LoadedEngine> {
   const { base, thread = base && new URL("thread.js", base) } = options;
-  // A host that cannot share memory runs what one thread can.
   const wished = threadCount(options, mostThreads);
-  const threads = thread && hostSharesMemory() ? wished : 1;
-  const threadless = wished > 1 && !manifest.variants.some((variant) => variant.threads);
-  const variant = selectVariant(manifest.variants, detectFeatures(), { ...options, threads: threadless ? wished : threads });
+  // A host that cannot share memory runs one thread; an artefact without threads refuses more by itself.
+  const isShared = thread !== undefined && hostSharesMemory();
+  const threads = isShared || !manifest.variants.some((variant) => variant.threads) ? wished : 1;
+  const variant = selectVariant(manifest.variants, detectFeatures(), { ...options, threads });
   const memory = createMemory(manifest, variant, threads);
   const place = { subject: variant.module, memory, module: await openModule(variant, source, options) };
   const opening = variant.threads && thread ? instantiateThreads(place, thread, threads) : instantiate(place);

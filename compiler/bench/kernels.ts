@@ -63,9 +63,8 @@ export function plansWith(target: Target, variant: TargetVariant, pattern: strin
   const plans = benchShapes.flatMap(({ model, quants, rows }) =>
     quants.map((quant): Planned => {
       const options: CompileOptions = { model: model.name, target: target.name, quant, context, prefillChunk: 64 };
-      const { graph, constants, programs } = draftPrograms(model, target, options);
-      const own = programs.find((each) => each.variant.name === variant.name);
-      const { program } = required(own, `program of ${variant.name}`);
+      const { graph, constants, programs } = draftPrograms(model, { ...target, variants: [variant] }, options);
+      const { program } = required(programs[0], `program of ${variant.name}`);
       return { model: `${model.name} ${quant}`, variant, rows, graph, constants, program };
     }),
   );

@@ -1,6 +1,6 @@
 /** The dot atoms of WebAssembly: how its instructions multiply a group of 8-bit activations with grouped weights. */
 import { required } from "../../compiler/errors.ts";
-import type { AtomFormat, DotAtom, Registers, TileShape } from "../../compiler/kernel/atom.ts";
+import type { AtomFormat, DotAtom, Place, Registers, TileShape } from "../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../compiler/kernel/ir.ts";
 import { panelRows, runLength } from "../../compiler/kernel/library/panels.ts";
@@ -15,6 +15,21 @@ const tiles: readonly TileShape[] = [
   { rows: 4, unpackedParts: 2, panels: 4 },
   { rows: 1, unpackedParts: null, panels: 1 },
 ];
+
+/** Bits of a nibble. */
+const nibbleBits = 4;
+const lowNibble = 15;
+
+/** Two runs of q4_0: those of the low nibbles, then those of the high ones. */
+function nibbles(b: KernelBuilder, { pointer, index, offset }: Place): Registers {
+  const packed = b.load(bytes, pointer, index, offset);
+  return [b.and(packed, lowNibble), b.shrU(packed, nibbleBits)];
+}
+
+/** Two runs of q8_0. */
+function wholeBytes(b: KernelBuilder, { pointer, index, offset }: Place): Registers {
+  return [0, panelRows * runLength].map((run) => b.load(bytes, pointer, index, offset + run));
+}
 
 /**
  * Of fixed SIMD: weights widened to 16 bits, `i32x4.dot_i16x8_s`. A row's four products of a run arrive as two pair sums, which stay
@@ -49,22 +64,14 @@ export const simd128: DotAtom = {
   formats: {
     q4_0: {
       ...pairSums,
-      load: (b, { pointer, index, offset }) => {
-        const packed = b.load(bytes, pointer, index, offset);
-        return [b.widenU(b.and(packed, 15)), b.widenU(b.shrU(packed, 4))];
-      },
+      load: (b, place) => nibbles(b, place).map((run) => b.widenU(run)),
     },
     q8_0: {
       ...pairSums,
-      load: (b, { pointer, index, offset }) =>
-        [0, panelRows * runLength].map((run) => b.widenU(b.load(bytes, pointer, index, offset + run))),
+      load: (b, place) => wholeBytes(b, place).map((run) => b.widenU(run)),
     },
   },
 };
-
-/** Bits of a nibble. */
-const nibbleBits = 4;
-const lowNibble = 15;
 
 /** One dot instruction for each register of nibbles, into the same sums. */
 function nibbleSums(b: KernelBuilder, start: Value, weights: Registers, activations: Registers): Value {
@@ -87,18 +94,15 @@ export const relaxed: DotAtom = {
   formats: {
     q4_0: {
       isCentred: false,
-      load: (b, { pointer, index, offset }) => {
-        const packed = b.load(bytes, pointer, index, offset);
-        return [b.and(packed, lowNibble), b.shrU(packed, nibbleBits)];
-      },
+      load: nibbles,
       start: (_, initial) => [initial],
       step: (b, [sum = b.literal(sums, 0)], activations, weights) => [nibbleSums(b, sum, weights, activations)],
       finish: (_, accumulator) => accumulator,
     },
     q8_0: {
       isCentred: false,
-      load: (b, { pointer, index, offset }) => {
-        const runs = [0, panelRows * runLength].map((run) => b.load(bytes, pointer, index, offset + run));
+      load: (b, place) => {
+        const runs = wholeBytes(b, place);
         return [...runs.map((run) => b.and(run, lowNibble)), ...runs.map((run) => b.shrU(run, nibbleBits))];
       },
       start: (_, initial) => [initial],

@@ -16,7 +16,7 @@ export class FunctionWriter {
   readonly #locals: LocalType[] = [];
   readonly #values = new Map<number, readonly Reader[]>();
   readonly #variables = new Map<number, readonly number[]>();
-  readonly #constants = new Map<string, number>();
+  readonly #constants = new Map<string, { readonly local: number; readonly bytes: readonly number[] }>();
   #statements: Expression[] = [];
   #labels = 0;
 
@@ -38,9 +38,9 @@ export class FunctionWriter {
   /** A vector literal, in a local that is set before the first statement. */
   constant(bytes: readonly number[]): Reader {
     const key = bytes.join();
-    const local = this.#constants.get(key) ?? this.#local("v128");
-    this.#constants.set(key, local);
-    return () => this.asm.get(local, "v128");
+    const constant = this.#constants.get(key) ?? { local: this.#local("v128"), bytes };
+    this.#constants.set(key, constant);
+    return () => this.asm.get(constant.local, "v128");
   }
 
   emit(statement: Expression): void {
@@ -147,7 +147,7 @@ export class FunctionWriter {
   /** Adds the function to the module. */
   finish({ name, body }: Kernel): void {
     const { asm } = this;
-    const constants = [...this.#constants].map(([key, local]) => asm.set(local, asm.opaque(key.split(",").map(Number))));
+    const constants = [...this.#constants.values()].map(({ local, bytes }) => asm.set(local, asm.opaque(bytes)));
     asm.addFunction(name, this.#parameters, this.#locals, [...constants, ...this.#statements], { keepsOrder: multiplies(body) });
   }
 }

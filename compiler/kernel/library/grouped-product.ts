@@ -9,7 +9,7 @@ import type { DotAtom, Place, Registers } from "../atom.ts";
 import type { KernelBuilder } from "../builder.ts";
 import { vector, type Value, type Variable } from "../ir.ts";
 import { activationParameters } from "./activations.ts";
-import { forGroups, groupedWeights, loadScales, unscaled, valuesPlace } from "./grouped-panels.ts";
+import { forGroups, groupedWeights, loadScales, unscaled, valuesPlace, type Group } from "./grouped-panels.ts";
 import { f32Bytes } from "./lanes.ts";
 import { groupBytes, paddedColumns, panelBytes, panelRows, runLength, type GroupEncoding, type PanelLayout } from "./panels.ts";
 import type { Product } from "./product.ts";
@@ -33,35 +33,44 @@ export function groupedProduct(b: KernelBuilder, operands: GroupedOperands, atom
   const { layout, encoding } = operands;
   return (row, panel, count) => {
     const tiled = tileAtom(atom, count);
-    const { n, k } = tiled.tile;
-    const parts = panelRows / n;
-    const stepBytes = (groupBytes(encoding) * k) / groupSize;
+    const parts = panelRows / tiled.tile.n;
     const panels = b.advance(operands.weights, panel, panelBytes(layout));
     const tile = activationTile(b, operands, tiled, row, count);
     const sums = newPartSums(b, tiled, count, parts);
     forGroups(b, layout, encoding, panels, tile.groups, (group) => {
-      const dw = loadScales(b, layout, encoding, group);
-      const values = valuesPlace(b, layout, encoding, group);
-      const activations = tile.group(group.group, true);
-      for (let part = 0; part < parts; part++) {
-        addGroup(b, tiled, encoding, activations, {
-          rows: count,
-          scales: [b.part(dw, part * n, n)],
-          weights: (step) => [
-            tiled.formats[encoding.weights].load(b, {
-              pointer: panels,
-              index: values.index,
-              offset: values.offset + step * stepBytes + part * n * runLength,
-            }),
-          ],
-          add: (row, _, products) => {
-            addTo(b, required(sums[row]?.[part], "sum"), products);
-          },
-        });
-      }
+      addPackedGroup(b, operands, tiled, group, tile.group(group.group, true), count, (row, part, products) => {
+        addTo(b, required(sums[row]?.[part], "sum"), products);
+      });
     });
     return sums.map((ofRow) => unscaled(b, operands.weights, b.concat(...ofRow.map((sum) => b.read(sum)))));
   };
+}
+
+/** The products of one group of a packed panel, part by part; `add` takes those of a row and a part. */
+export function addPackedGroup(
+  b: KernelBuilder,
+  { layout, encoding }: GroupedOperands,
+  atom: DotAtom,
+  group: Group,
+  activations: ActivationGroup,
+  rows: number,
+  add: PanelGroup["add"],
+): void {
+  const { n, k } = atom.tile;
+  const stepBytes = (groupBytes(encoding) * k) / groupSize;
+  const dw = loadScales(b, layout, encoding, group);
+  const { index, offset } = valuesPlace(b, layout, encoding, group);
+  for (let part = 0; part < panelRows / n; part++) {
+    const place = (step: number): Place => ({ pointer: group.pointer, index, offset: offset + step * stepBytes + part * n * runLength });
+    addGroup(b, atom, encoding, activations, {
+      rows,
+      scales: [b.part(dw, part * n, n)],
+      weights: (step) => [atom.formats[encoding.weights].load(b, place(step))],
+      add: (row, _, products) => {
+        add(row, part, products);
+      },
+    });
+  }
 }
 
 /** For each row of a tile, one accumulator of `n` outputs for each part of a panel. */

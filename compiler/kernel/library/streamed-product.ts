@@ -3,14 +3,13 @@
  * so that the machine fetches several runs of memory ahead of time. A single run would leave it waiting: no processor looks further ahead than
  * some cache lines into each, and never past the end of a page. The sums wait in scratch memory.
  */
-import { groupSize } from "../../numeric/quantize.ts";
 import type { DotAtom } from "../atom.ts";
 import type { Index, KernelBuilder } from "../builder.ts";
-import { vector, type Value } from "../ir.ts";
-import { forGroups, loadScales, unscaled, valuesPlace } from "./grouped-panels.ts";
-import { activationTile, addGroup, type GroupedOperands } from "./grouped-product.ts";
+import type { Value } from "../ir.ts";
+import { forGroups, unscaled } from "./grouped-panels.ts";
+import { activationTile, addPackedGroup, type GroupedOperands } from "./grouped-product.ts";
 import { chunkBytes, f32Bytes, f32x16 } from "./lanes.ts";
-import { groupBytes, panelBytes, panelRows, runLength } from "./panels.ts";
+import { panelBytes } from "./panels.ts";
 
 /** Emits the sums of `row` and `count` panels from `first` on, among all panels of all streams, to `sums`: [count, 16] f32. */
 export type StreamedProduct = (row: Value, first: Value, count: Index, sums: Value) => void;
@@ -18,8 +17,7 @@ export type StreamedProduct = (row: Value, first: Value, count: Index, sums: Val
 /** Multiplies straight from the packed panels; for atoms whose m is 1. */
 export function streamedProduct(b: KernelBuilder, operands: GroupedOperands, atom: DotAtom): StreamedProduct {
   const { layout, encoding } = operands;
-  const { n, k } = atom.tile;
-  const stepBytes = (groupBytes(encoding) * k) / groupSize;
+  const { n } = atom.tile;
   return (row, first, count, sums) => {
     const panels = b.advance(operands.weights, first, panelBytes(layout));
     const tile = activationTile(b, operands, atom, row, 1);
@@ -30,26 +28,11 @@ export function streamedProduct(b: KernelBuilder, operands: GroupedOperands, ato
       const activations = tile.group(group.group, true);
       b.for("streamed", 0, count, 1, (panel) => {
         const place = { ...group, pointer: b.advance(panels, panel, panelBytes(layout)) };
-        const dw = loadScales(b, layout, encoding, place);
-        const values = valuesPlace(b, layout, encoding, place);
         const at = b.mul(panel, chunkBytes);
-        for (let part = 0; part < panelRows / n; part++) {
-          addGroup(b, atom, encoding, activations, {
-            rows: 1,
-            scales: [b.part(dw, part * n, n)],
-            weights: (step) => [
-              atom.formats[encoding.weights].load(b, {
-                pointer: place.pointer,
-                index: values.index,
-                offset: values.offset + step * stepBytes + part * n * runLength,
-              }),
-            ],
-            add: (_, __, products) => {
-              const offset = part * n * f32Bytes;
-              b.store(b.add(b.load(vector("f32", n), sums, at, offset), products), sums, at, offset);
-            },
-          });
-        }
+        addPackedGroup(b, operands, atom, place, activations, 1, (_, part, products) => {
+          const offset = part * n * f32Bytes;
+          b.store(b.add(b.load(products.type, sums, at, offset), products), sums, at, offset);
+        });
       });
     });
     b.for("streamed", 0, count, 1, (panel) => {
