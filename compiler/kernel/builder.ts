@@ -268,6 +268,11 @@ export class KernelBuilder {
     this.#emit({ kind: "store", pointer, index: this.#index(index), offset, value, element, count });
   }
 
+  /** Asks for a cache line that will be read soon; it may lie outside of the memory behind the pointer. */
+  prefetch(pointer: Value, index: Index = 0, offset = 0): void {
+    this.#emit({ kind: "prefetch", pointer, index: this.#index(index), offset });
+  }
+
   /** A mutable variable, for values that change across iterations. */
   variable(name: string, initial: Value): Variable {
     const variable = { variable: this.#next++, name, type: initial.type };

@@ -91,6 +91,8 @@ function countStatement(walk: Walk, statement: Statement): Count {
       return countLet(walk, statement);
     case "store":
       return countStore(walk, statement);
+    case "prefetch":
+      return nothing;
     case "declare":
     case "assign":
     case "read":

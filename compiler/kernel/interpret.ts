@@ -121,6 +121,8 @@ function step(machine: Machine, statement: Statement): () => void {
       return letStep(machine, statement);
     case "store":
       return storeStep(machine, statement);
+    case "prefetch":
+      return () => undefined;
     case "declare":
       return copyStep(machine, statement.variable.variable, statement.initial.id, statement.initial);
     case "assign":

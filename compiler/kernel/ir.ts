@@ -89,6 +89,17 @@ export interface Store {
   readonly count: number;
 }
 
+/**
+ * Asks for the cache line at pointer + index + offset (bytes), which will be read soon. Computes nothing, and may lie outside of what the pointer
+ * leads to: machines ignore an address that is none.
+ */
+export interface Prefetch {
+  readonly kind: "prefetch";
+  readonly pointer: Value;
+  readonly index: Value;
+  readonly offset: number;
+}
+
 export interface Declare {
   readonly kind: "declare";
   readonly variable: Variable;
@@ -127,7 +138,7 @@ export interface If {
   readonly otherwise: readonly Statement[];
 }
 
-export type Statement = Let | Store | Declare | Assign | Read | For | If;
+export type Statement = Let | Store | Prefetch | Declare | Assign | Read | For | If;
 
 /** The values that a statement itself takes; those inside its body are the body's. */
 export function operandsOf(statement: Statement): readonly Value[] {
@@ -136,6 +147,8 @@ export function operandsOf(statement: Statement): readonly Value[] {
       return statement.args;
     case "store":
       return [statement.pointer, statement.index, statement.value];
+    case "prefetch":
+      return [statement.pointer, statement.index];
     case "declare":
       return [statement.initial];
     case "assign":

@@ -28,6 +28,7 @@ const patterns = {
   infix: new RegExp(String.raw`^(${value}) (\S+) (${value}|${number})$`),
   call: /^(\w+)\((.*)\)$/,
   store: new RegExp(String.raw`^store ${place} = (${value})(?: as (\w+))?(?: lanes (\d+))?$`),
+  prefetch: new RegExp(`^prefetch ${place}$`),
   declare: new RegExp(String.raw`^var @(\w+)\.(\d+): (\w+) = (${value})$`),
   assign: new RegExp(String.raw`^(${variable}) = (${value})$`),
   for: new RegExp(String.raw`^for %(\w+)\.(\d+) from (${value}) to (${value}) step (${number})$`),
@@ -139,6 +140,11 @@ function parseLine(source: Source, line: string): Statement {
   if (result) return parseResult(source, result);
   const store = groups(patterns.store, line);
   if (store) return parseStore(source, store);
+  const prefetch = groups(patterns.prefetch, line);
+  if (prefetch) {
+    const [base = "", at = "", offset = ""] = prefetch;
+    return { kind: "prefetch", pointer: valueAt(source, base), index: valueAt(source, at), offset: Number(offset) };
+  }
   const declare = groups(patterns.declare, line);
   if (declare) {
     const [name = "", id = "", type = "", initial = ""] = declare;

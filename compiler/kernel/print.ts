@@ -82,6 +82,8 @@ function printLines(statement: Statement, names: Names, indent: string): string[
       return [`${indent}${value(statement.result)}: ${printType(statement.result.type)} = ${printOperation(statement, value)}`];
     case "store":
       return [`${indent}${printStore(statement, value)}`];
+    case "prefetch":
+      return [`${indent}prefetch ${printPlace(value(statement.pointer), value(statement.index), statement.offset)}`];
     case "declare":
       return [`${indent}var ${printVariable(statement.variable)}: ${printType(statement.variable.type)} = ${value(statement.initial)}`];
     case "assign":

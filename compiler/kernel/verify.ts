@@ -16,6 +16,7 @@ import {
   type Let,
   type Parameter,
   type Statement,
+  type Prefetch,
   type Store,
   type Type,
   type Value,
@@ -116,6 +117,9 @@ function verifyStatement(check: Check, statement: Statement, scope: Scope): void
     case "store":
       verifyStore(check, statement);
       return;
+    case "prefetch":
+      verifyPlace(check, statement);
+      return;
     case "declare":
     case "assign":
     case "read":
@@ -166,17 +170,24 @@ function resultType(check: Check, statement: Let): Type {
 }
 
 function verifyStore(check: Check, statement: Store): void {
-  const { pointer, index, offset, value, element, count } = statement;
-  const root = check.roots.get(pointer.id);
-  if (!root || !sameType(index.type, i32)) return reject(check, "a store needs a pointer and an i32 index", statement);
+  const { value, element, count } = statement;
+  const root = verifyPlace(check, statement);
   if (root.access === "read") reject(check, `${root.name} is only read`, statement);
-  if (!Number.isInteger(offset) || offset < 0) reject(check, "offset is no natural number", statement);
   if (!Number.isInteger(count) || count < 1 || count > value.type.lanes)
     reject(check, `${count} lanes of ${printType(value.type)}`, statement);
   const narrowed = sameType(value.type, i32) && (element === "i8" || element === "i16");
   if ((element !== value.type.element && !narrowed) || bytesOfElement(element) === 0) {
     reject(check, `${printType(value.type)} cannot lie in memory as ${element}`, statement);
   }
+}
+
+/** The parameter that a place lies behind. */
+function verifyPlace(check: Check, statement: Store | Prefetch): Parameter {
+  const { kind, pointer, index, offset } = statement;
+  const root = check.roots.get(pointer.id);
+  if (!root || !sameType(index.type, i32)) return reject(check, `a ${kind} needs a pointer and an i32 index`, statement);
+  if (!Number.isInteger(offset) || offset < 0) reject(check, "offset is no natural number", statement);
+  return root;
 }
 
 function verifyVariable(check: Check, statement: Extract<Statement, { kind: "declare" | "assign" | "read" }>, scope: Scope): void {

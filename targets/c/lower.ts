@@ -73,6 +73,9 @@ class StatementLowering {
       case "store":
         this.#store(statement);
         return;
+      case "prefetch":
+        scope.line(`prefetch(${scope.place(statement.pointer, statement.index, statement.offset).text});`);
+        return;
       case "declare": {
         const { variable, initial } = statement;
         const name = scope.names.fresh(variable.name);

@@ -80,6 +80,9 @@ export class FunctionWriter {
       case "store":
         this.#store(statement);
         return;
+      case "prefetch":
+        // WebAssembly has no such instruction.
+        return;
       case "declare":
         this.#variables.set(
           statement.variable.variable,

@@ -85,6 +85,8 @@ const faults: readonly (readonly [string, readonly string[], RegExp])[] = [
   ["a store of too many lanes", ["store %out.1[%4] = %5 lanes 5"], /5 lanes of f32x4/],
   ["a store of no lanes", ["store %out.1[%4] = %5 lanes 0"], /0 lanes of f32x4/],
   ["a store before the pointer", ["store %out.1[%4 + -4] = %6"], /offset is no natural number/],
+  ["a prefetch of a number", ["prefetch %4[%4]"], /a prefetch needs a pointer/],
+  ["a prefetch before the pointer", ["prefetch %x.0[%4 + -4]"], /offset is no natural number/],
   ["a float stored as bytes", ["store %out.1[%4] = %6 as i8"], /f32 cannot lie in memory as i8/],
   ["a stored pointer", ["store %out.1[%4] = %x.0"], /ptr cannot lie in memory as ptr/],
   ["a variable declared twice", ["var @sum.7: f32 = %6"], /@7 is declared twice/],

@@ -5,6 +5,7 @@ import { floatActivations } from "./activations.ts";
 import { halfToFloat } from "./functions.ts";
 import { f32Bytes, f32x16 } from "./lanes.ts";
 import { allPanels, columnBytes, panelBytes, panelRows, type FloatEncoding, type PanelLayout } from "./panels.ts";
+import { prefetchAhead } from "./prefetch.ts";
 import { accumulate, newSums, type Product } from "./product.ts";
 
 /** Activations lie `stride` elements from row to row. */
@@ -18,6 +19,7 @@ export function floatProduct(b: KernelBuilder, layout: PanelLayout, encoding: Fl
     const panels = b.advance(weights, panel, panelBytes(layout));
     const sums = newSums(b, count);
     b.for("k", 0, columns, unroll, (k) => {
+      prefetchAhead(b, panels, b.mul(k, columnBytes(encoding)), unroll * columnBytes(encoding));
       for (let u = 0; u < unroll; u++) {
         const w = loadColumn(b, encoding, panels, b.mul(k, columnBytes(encoding)), u * columnBytes(encoding));
         accumulate(b, sums, w, (i) => b.loadSplat(f32x16, input, b.mul(k, f32Bytes), (i * stride + u) * f32Bytes));

@@ -5,6 +5,7 @@ import type { KernelBuilder } from "../builder.ts";
 import { vector, type Value } from "../ir.ts";
 import { normalHalfToFloat } from "./functions.ts";
 import { f32x16 } from "./lanes.ts";
+import { prefetchAhead } from "./prefetch.ts";
 import {
   allPanels,
   blockBytes,
@@ -49,6 +50,7 @@ export function forGroups(
   };
   const whole = Math.floor(count / perBlock);
   b.for("block", 0, whole, 1, (block) => {
+    prefetchAhead(b, panels, b.mul(block, blockBytes(encoding)), blockBytes(encoding));
     b.for("group", 0, perBlock, 1, (half) => {
       visit(block, half);
     });
