@@ -10,6 +10,7 @@ import { forwardCommand } from "./commands/forward.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { perplexityCommand } from "./commands/perplexity.ts";
 import { runCommand } from "./commands/run.ts";
+import { tuneCommand } from "./commands/tune.ts";
 import { exitStatus, report } from "./commands/report.ts";
 import { packageVersion } from "./artefact/manifest.ts";
 
@@ -20,7 +21,7 @@ const program = new Command("lfmc")
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError("(lfmc --help tells more)");
 
-for (const command of [compileCommand, runCommand, forwardCommand, benchCommand, inspectCommand, perplexityCommand])
+for (const command of [compileCommand, runCommand, forwardCommand, benchCommand, tuneCommand, inspectCommand, perplexityCommand])
   program.addCommand(command());
 for (const command of program.commands) command.exitOverride();
 

@@ -21,7 +21,7 @@ import { checkOptions, packageName, type CompileOptions, type EmitStage } from "
 import { draftPrograms, memoryOf, packWeights, planPrograms, verifyKernels, type Draft, type VariantProgram } from "./pipeline.ts";
 import { printPlan } from "./plan/print.ts";
 import type { Program } from "./plan/program.ts";
-import { limitTarget, loadTarget } from "./targets.ts";
+import { limitTarget, loadTunedTarget } from "./targets.ts";
 
 export { LfmcError } from "./errors.ts";
 export { packageVersion } from "./artefact/manifest.ts";
@@ -41,7 +41,7 @@ export interface CompileResult {
 /** Compiles a model. Throws LfmcError where the input is at fault; then nothing was written. */
 export async function compile(options: CompileOptions): Promise<CompileResult> {
   checkOptions(options);
-  const whole = await loadTarget(options.target);
+  const whole = await loadTunedTarget(options.target, options.tuned);
   const target = options.features ? limitTarget(whole, options.features) : whole;
   checkShards(options, target);
   const { randomWeights, dryRun: needsShapesAlone } = options;

@@ -41,6 +41,8 @@ export interface CompileOptions extends NumericOptions {
   readonly sessions?: number;
   /** What a WebAssembly engine may be asked for; by default everything that helps. */
   readonly features?: readonly EngineFeature[];
+  /** A file of `lfmc tune`: the tiles of products. */
+  readonly tuned?: string;
   /** Bytes that the plan may take. */
   readonly maxMemory?: number;
   readonly name?: string;
@@ -57,7 +59,7 @@ export interface CompileOptions extends NumericOptions {
 }
 
 const defaultContext = 4096;
-const defaultChunk = 64;
+const defaultChunk = 128;
 /** Of a mixture an expert sees only some of a call's rows: as many calls' worth of them, up to this, are read at once. */
 const largestDefaultChunk = 512;
 const largestChunk = 4096;

@@ -120,7 +120,7 @@ function benchRecord(
   };
 }
 
-async function inTurn<From, To>(items: readonly From[], work: (item: From) => Promise<To>): Promise<readonly To[]> {
+export async function inTurn<From, To>(items: readonly From[], work: (item: From) => Promise<To>): Promise<readonly To[]> {
   const results: To[] = [];
   for (const item of items) results.push(await work(item));
   return results;
@@ -160,14 +160,7 @@ export interface KernelWish {
  */
 export async function kernelFigures(target: Target, wish: KernelWish, onStage: OnStage): Promise<readonly VariantFigures[]> {
   const { pattern } = wish;
-  const runnable = target.variants.filter(runsHere(target)).filter(({ name }) => wish.variant === null || name === wish.variant);
-  if (runnable.length === 0) {
-    throw new LfmcError("native/machine", `has no variant ${wish.variant === null ? "" : `"${wish.variant}" `}that this machine runs`, {
-      subject: target.name,
-      hint: `it has ${target.variants.map(({ name }) => name).join(", ")}; choose another --target`,
-    });
-  }
-  const measured = await inTurn(runnable, async (variant): Promise<readonly VariantFigures[]> => {
+  const measured = await inTurn(runnableVariants(target, wish.variant), async (variant): Promise<readonly VariantFigures[]> => {
     const plans = plansWith(target, variant, pattern);
     if (plans.length === 0) return [];
     onStage(`measuring the machine, ${variant.name}`);
@@ -178,6 +171,16 @@ export async function kernelFigures(target: Target, wish: KernelWish, onStage: O
   });
   onStage(null);
   return measured.flat();
+}
+
+/** The variants of one thread, or of any number, that run here: all, or the one of that name. Throws native/machine where there is none. */
+export function runnableVariants(target: Target, variant: string | null): readonly TargetVariant[] {
+  const runnable = target.variants.filter(runsHere(target)).filter(({ name }) => variant === null || name === variant);
+  if (runnable.length > 0) return runnable;
+  throw new LfmcError("native/machine", `has no variant ${variant === null ? "" : `"${variant}" `}that this machine runs`, {
+    subject: target.name,
+    hint: `it has ${target.variants.map(({ name }) => name).join(", ")}; choose another --target`,
+  });
 }
 
 /** Whether this engine runs a variant's modules on one thread, or this processor its C. */

@@ -9,7 +9,7 @@ import { rooflineSvg } from "../bench/roofline.ts";
 import { artefactRecords, kernelFigures, type Host, type BenchRecord, type VariantFigures } from "../bench/records.ts";
 import type { KernelFigure } from "../bench/kernels.ts";
 import { LfmcError } from "../errors.ts";
-import { loadTarget, targetNames, type TargetName } from "../targets.ts";
+import { loadTarget, loadTunedTarget, targetNames, type TargetName } from "../targets.ts";
 import { numberList, wholeNumber } from "./flags.ts";
 import { artefactManifest, libraryOf } from "./open-artefact.ts";
 import { print, progress } from "./report.ts";
@@ -24,6 +24,8 @@ interface Flags {
   /** `true` where the flag has no pattern. */
   readonly kernels?: string | true;
   readonly json?: boolean;
+  /** With --kernels: a file of `lfmc tune`. */
+  readonly tuned?: string;
   /** With --kernels: where to write a roofline plot. */
   readonly svg?: string;
 }
@@ -42,6 +44,7 @@ export function benchCommand(): Command {
       "measure the kernels whose name holds the pattern, at shapes of LFM2-350M, LFM2-8B-A1B and the demo model",
     )
     .addOption(new Option("--target <target>", "with --kernels: whose code").choices(targetNames).default("wasm-simd"))
+    .option("--tuned <file>", "with --kernels: plan with the tiles of a file of lfmc tune")
     .option("--svg <file>", "with --kernels: write a roofline plot")
     .option("--json", "print the records as JSON")
     .action(async (artefact: string | undefined, flags: Flags) => {
@@ -51,8 +54,9 @@ export function benchCommand(): Command {
           hint: "lfmc bench DIR, or lfmc bench --kernels",
         });
       }
-      if (flags.svg !== undefined && flags.kernels === undefined) {
-        throw new LfmcError("usage/flag", "shows kernels, not artefacts", { subject: "--svg", hint: "give --kernels too" });
+      for (const name of ["svg", "tuned"] as const) {
+        if (flags[name] === undefined || flags.kernels !== undefined) continue;
+        throw new LfmcError("usage/flag", "is about kernels, not artefacts", { subject: `--${name}`, hint: "give --kernels too" });
       }
       if (artefact === undefined) await benchKernels(flags);
       else await benchArtefact(artefact, flags);
@@ -82,9 +86,9 @@ async function benchArtefact(artefact: string, { prompt, decode, depth, threads,
     );
 }
 
-async function benchKernels({ kernels, target, variant, json, svg }: Flags): Promise<void> {
+async function benchKernels({ kernels, target, variant, tuned, json, svg }: Flags): Promise<void> {
   const pattern = kernels === undefined || kernels === true ? "" : kernels;
-  const variants = await kernelFigures(await loadTarget(target), { pattern, variant: variant ?? null }, progress);
+  const variants = await kernelFigures(await loadTunedTarget(target, tuned), { pattern, variant: variant ?? null }, progress);
   if (variants.length === 0) {
     throw new LfmcError("usage/flag", `no kernel's name holds ${JSON.stringify(pattern)}`, {
       subject: "--kernels",

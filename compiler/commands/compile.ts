@@ -19,7 +19,7 @@ export function compileCommand(): Command {
     .addOption(new Option("--target <target>", "what to emit").choices(targetNames).default("wasm-simd"))
     .option("-o, --output <dir>", "the artefact's folder")
     .option("--context <n>", "positions a session can hold (default: the model's, at most 4096)", wholeNumber(1))
-    .option("--prefill-chunk <n>", "most rows in one forward call (default: 64; of a mixture of experts up to 512)", wholeNumber(1))
+    .option("--prefill-chunk <n>", "most rows in one forward call (default: 128; of a mixture of experts up to 512)", wholeNumber(1))
     .option("--sessions <n>", "session slots", wholeNumber(1), 1)
     .option("--max-memory <bytes>", "fail if the memory plan is larger, e.g. 128MB", byteCount)
     .option(
@@ -27,6 +27,7 @@ export function compileCommand(): Command {
       `what an engine may be asked for: ${engineFeatures.join(", ")} (default: every variant that helps)`,
       wordList<EngineFeature>(engineFeatures),
     )
+    .option("--tuned <file>", "plan with the tiles that lfmc tune found best; they change speed and scratch memory, never results")
     .option("--name <name>", "name of the package (default: the folder's)")
     .option("--random-weights <seed>", "compile the shape alone, with generated weights", wholeNumber())
     .option("--shard-size <bytes>", "largest weights file, e.g. 25MB (default: 256 MiB)", byteCount)

@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { LfmcError } from "../errors.ts";
 import { importModel } from "../import/model.ts";
 import { preparedGraph } from "../pipeline.ts";
+import { addExecutionFlags, refuseExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact } from "../artefact/is-artefact.ts";
 import { forwardExecutable, usesExecutable } from "../native/executable.ts";
@@ -14,12 +15,10 @@ import { encodeSafetensors, type FloatTensor } from "./encode-safetensors.ts";
 import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
 import { warn } from "./report.ts";
 
-interface Flags extends NumericFlags {
+interface Flags extends NumericFlags, ExecutionFlags {
   readonly tokens: string;
   readonly output: string;
   readonly chunk?: number;
-  readonly threads?: number;
-  readonly variant?: string;
   readonly randomWeights?: number;
 }
 
@@ -30,16 +29,15 @@ export function forwardCommand(): Command {
     .requiredOption("--tokens <file>", "JSON file that holds the token ids: [1, 2, …]")
     .requiredOption("-o, --output <file>", "safetensors file to write: logits, f32 [tokens, vocabulary]")
     .option("--chunk <n>", "rows a forward call; the bits are the same for any", wholeNumber(1))
-    .option("--threads <n>", "threads to run on", wholeNumber(1))
-    .option("--variant <name>", "code variant to run")
     .option("--random-weights <seed>", "of a model: generated weights", wholeNumber());
-  return addNumericFlags(command, "of a model: ").action(forward);
+  return addNumericFlags(addExecutionFlags(command, "of an artefact: "), "of a model: ").action(forward);
 }
 
 async function forward(path: string, flags: Flags): Promise<void> {
   const tokens = await readTokens(flags.tokens);
   const artefact = (await isArtefact(path)) ? await readManifest(path) : null;
   if (artefact) warnOfModelFlags(flags);
+  else refuseExecutionFlags(flags);
   if (artefact && usesExecutable(artefact)) {
     await verifyFiles(path, artefact);
     await forwardExecutable(resolve(path), artefact, flags);

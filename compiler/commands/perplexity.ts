@@ -6,12 +6,13 @@ import { LfmcError } from "../errors.ts";
 import { artefactLogits, referenceLogits, type LogitSource } from "../evaluate/logit-source.ts";
 import { score, type Score } from "../evaluate/score.ts";
 import { windowPositions, windowsOf } from "../evaluate/windows.ts";
+import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact } from "../artefact/is-artefact.ts";
 import { openArtefact } from "./open-artefact.ts";
 import { print, progress, progressBar } from "./report.ts";
 
-interface Flags {
+interface Flags extends ExecutionFlags {
   readonly text: string;
   readonly against?: string;
   readonly limit?: number;
@@ -19,20 +20,20 @@ interface Flags {
 }
 
 export function perplexityCommand(): Command {
-  return new Command("perplexity")
+  const command = new Command("perplexity")
     .description("measure how well a model predicts a text, and how near it comes to another")
     .argument("<artefact>", "folder written by lfmc compile")
     .requiredOption("--text <file>", `UTF-8 text; read in windows of at most ${windowPositions} tokens, each from an empty session`)
     .option("--against <artefact|model>", "also compare the predictions: with an artefact's, or a model's as it is, interpreted in f32")
     .option("--limit <n>", "score the text's first n tokens only", wholeNumber(1))
-    .option("--json", "print the record as JSON")
-    .action(perplexity);
+    .option("--json", "print the record as JSON");
+  return addExecutionFlags(command).action(perplexity);
 }
 
-async function perplexity(path: string, { text, against, limit, json }: Flags): Promise<void> {
+async function perplexity(path: string, { text, against, limit, json, threads, variant }: Flags): Promise<void> {
   const content = await readText(text);
-  const model = await openArtefact(path);
-  const reference = against === undefined ? null : await openReference(against);
+  const model = await openArtefact(path, { threads, variant });
+  const reference = against === undefined ? null : await openReference(against, threads);
   try {
     const artefact = artefactLogits(model);
     const windows = windowsFor(encode(model, content), limit, [artefact, ...(reference ? [reference.source] : [])], text);
@@ -64,9 +65,10 @@ interface Reference {
   close(): Promise<void>;
 }
 
-async function openReference(path: string): Promise<Reference> {
+/** An artefact runs in as many threads as the one that is measured; its variant is its own affair. */
+async function openReference(path: string, threads: number | undefined): Promise<Reference> {
   if (!(await isArtefact(path))) return { source: await referenceLogits(path), close: () => Promise.resolve() };
-  const model = await openArtefact(path);
+  const model = await openArtefact(path, { threads });
   return { source: artefactLogits(model), close: () => model.dispose() };
 }
 

@@ -3,13 +3,14 @@ import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import type { GenerationResult, Model, Part } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
+import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { decimal, numberList, wholeNumber } from "./flags.ts";
 import { usesExecutable } from "../native/executable.ts";
 import { artefactManifest, openArtefact, verifyFiles } from "./open-artefact.ts";
 import { print } from "./report.ts";
 import { greedyRecord } from "./run-executable.ts";
 
-interface Flags {
+interface Flags extends ExecutionFlags {
   readonly prompt?: string;
   readonly tokens?: readonly number[];
   readonly maxTokens: number;
@@ -22,13 +23,11 @@ interface Flags {
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
   readonly prefillChunk?: number;
-  readonly threads?: number;
-  readonly variant?: string;
   readonly json?: boolean;
 }
 
 export function runCommand(): Command {
-  return new Command("run")
+  const command = new Command("run")
     .description("generate text")
     .argument("<artefact>", "folder written by lfmc compile")
     .option("--prompt <text>", "text to continue")
@@ -44,10 +43,8 @@ export function runCommand(): Command {
     .option("--ignore-eos", "go on after an end token")
     .addOption(new Option("--decode <method>", "how tokens are found").choices(["greedy"]).default("greedy"))
     .option("--prefill-chunk <n>", "rows a forward call while reading the prompt", wholeNumber(1))
-    .option("--threads <n>", "threads to run on", wholeNumber(1))
-    .option("--variant <name>", "code variant to run")
-    .option("--json", "print the result as JSON")
-    .action(run);
+    .option("--json", "print the result as JSON");
+  return addExecutionFlags(command).action(run);
 }
 
 async function run(artefact: string, { threads, variant, json, prompt, tokens, ...options }: Flags): Promise<void> {

@@ -2,13 +2,13 @@
  * Opens a model for compilation: config, graph, weights and the files that travel with them, all checked against each other. Nothing
  * after this stage looks at the model's folder again except through the store and the paths in `files`.
  */
-import { readFile, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { LfmcError } from "../errors.ts";
 import type { Graph } from "../graph/types.ts";
 import { parseConfig, type ModelConfig, type SpecialTokens } from "./config.ts";
 import { greedy, parseGenerationConfig, type GenerationConfig, type SamplingDefaults } from "./generation-config.ts";
-import { parseJson } from "./json.ts";
+import { readJson } from "./json-file.ts";
 import { buildGraph } from "./lfm2.ts";
 import { randomWeights } from "./random-weights.ts";
 import { openCheckpoint } from "./safetensors.ts";
@@ -44,9 +44,6 @@ export interface ImportedModel {
   readonly warnings: readonly string[];
   readonly files: ModelFiles;
 }
-
-/** JSON beside the weights may have this many bytes; the tokenizer is not read here. */
-const jsonBytesMax = 16 * 2 ** 20;
 
 /**
  * Imports the model at `path`: a folder with a `config.json`, or a config file with its weights beside it. Throws `io/*`, `config/*`,
@@ -132,19 +129,6 @@ async function openStore(
 async function readGeneration(path: string | null, config: ModelConfig): Promise<GenerationConfig> {
   if (path === null) return { sampling: greedy, tokens: config.tokens, warnings: [] };
   return parseGenerationConfig(await readJson(path), config.tokens, config.vocabSize, path);
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const { size } = await stat(path);
-  const hint = "is this the right file?";
-  if (size > jsonBytesMax)
-    throw new LfmcError("config/invalid", `has ${size} bytes; at most ${jsonBytesMax} are read`, { subject: path, hint });
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new LfmcError("io/unreadable", "cannot be read", { subject: path, hint, cause });
-  });
-  const parsed = parseJson(bytes);
-  if ("fault" in parsed) throw new LfmcError("config/invalid", parsed.fault, { subject: path, hint: "correct the file" });
-  return parsed.value;
 }
 
 async function findFiles(folder: string): Promise<ModelFiles> {

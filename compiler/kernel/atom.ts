@@ -34,22 +34,25 @@ export interface AtomFormat {
   finish(b: KernelBuilder, accumulator: Registers): readonly Value[];
 }
 
-/** How many rows and panels are multiplied together. */
+/** How a product goes through the rows of a call and the panels of a matrix. */
 export interface TileShape {
-  /** Rows of activations of a tile, a multiple of m. The rows that fill none go one by one. */
+  /** Rows of activations that are multiplied together, a multiple of m. The rows that fill no tile go one by one. */
   readonly rows: number;
   /**
    * Where a panel is unpacked first, once for all tiles (library/unpacked-product; m is 1): times n rows of it that are multiplied together, so
    * that sums, weights and activations fit the registers. null where tiles multiply straight from the packed panel.
    */
   readonly unpackedParts: number | null;
-  /** Panels that a single row meets by turns (library/streamed-product); 1 for one after the other. */
-  readonly panels: number;
+  /** Panels that a single row meets by turns (library/streamed-product); null where it goes through one panel after the other, as tiles do. */
+  readonly streamedPanels: number | null;
 }
 
-/** Tiles of so many rows, straight from the packed panels, one after the other. */
-export function packedTiles(...rows: readonly number[]): readonly TileShape[] {
-  return rows.map((count) => ({ rows: count, unpackedParts: null, panels: 1 }));
+/** Tiles of so many rows each, else of one form; those of a single row never meet an unpacked panel. */
+export function tilesOf(
+  rows: readonly number[],
+  { unpackedParts = null, streamedPanels = null }: Partial<TileShape> = {},
+): readonly TileShape[] {
+  return rows.map((count) => ({ rows: count, unpackedParts: count > 1 ? unpackedParts : null, streamedPanels }));
 }
 
 export interface DotAtom {
@@ -63,8 +66,8 @@ export interface DotAtom {
     /** Elements of k that one step covers; divides 32. */
     readonly k: number;
   };
-  /** Tiles to choose among. */
-  readonly tiles: readonly TileShape[];
+  /** Best first, as `lfmc tune` measured them (decision 0014): a product takes the first that a call can fill. */
+  readonly tiles: Readonly<Record<GroupFormatName, readonly TileShape[]>>;
   /** Multiplies the rows that fill no multiple of m; null where m is 1. */
   readonly rest: DotAtom | null;
   /** The 8-bit activations of `m` rows for one step: `k` bytes at each place. */

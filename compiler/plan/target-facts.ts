@@ -6,7 +6,7 @@ export interface TargetFacts {
   readonly variant: string;
   /** Atoms that the target can run, best first. */
   readonly atoms: readonly DotAtom[];
-  /** Bytes of a vector register, for the cost formula. */
+  /** Bytes of a vector register. */
   readonly vectorBytes: number;
   /** Where weights lie: in the module's memory, or in a space of their own. */
   readonly weights: "inside" | "apart";

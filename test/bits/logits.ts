@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { encodeSafetensors } from "../../compiler/commands/encode-safetensors.ts";
 import { compile } from "../../compiler/index.ts";
 import type { NumericOptions } from "../../compiler/options.ts";
+import { detectFeatures } from "../../runtime/features.ts";
 import { caseFolder, readGolden, type GoldenCase } from "../golden/read.ts";
 import { contractInterpreter, forwardAll, interpretAll, openModel } from "../model/support.ts";
 import type { Toolchain, Unit } from "./toolchains.ts";
@@ -46,15 +47,37 @@ export async function interpretedDigest({ model, ...numerics }: BitsCase): Promi
   return digestOf(interpretAll(interpreter, readGolden(model).ids));
 }
 
-/** By the WebAssembly module. */
-export async function wasmDigest({ model, ...numerics }: BitsCase, folder: string): Promise<string> {
+/** A WebAssembly artefact of a case, with all variants. */
+export interface ModuleArtefact {
+  readonly folder: string;
+  readonly ids: readonly number[];
+}
+
+export async function createModules({ model, ...numerics }: BitsCase, folder: string): Promise<ModuleArtefact> {
   await compile({ ...numerics, model: caseFolder(model), target: "wasm-simd", output: folder });
-  const loaded = await openModel(folder);
+  return { folder, ids: readGolden(model).ids };
+}
+
+/** A module of an artefact, in some threads. */
+export interface ModuleRun {
+  readonly variant: "simd128" | "relaxed";
+  readonly threads: number;
+}
+
+/** By a WebAssembly module. */
+export async function moduleDigest({ folder, ids }: ModuleArtefact, { variant, threads }: ModuleRun): Promise<string> {
+  const model = await openModel(folder, { variant, threads });
   try {
-    return digestOf(forwardAll(loaded, readGolden(model).ids));
+    if (model.variant?.name !== variant || model.threads !== threads) throw new Error("another module was loaded");
+    return digestOf(forwardAll(model, ids));
   } finally {
-    await loaded.dispose();
+    await model.dispose();
   }
+}
+
+/** Why a variant cannot run in this engine; null where it can. */
+export function moduleObstacle({ variant }: ModuleRun): string | null {
+  return detectFeatures().has(variant) ? null : `this engine lacks ${variant}`;
 }
 
 /** A C artefact of a case, and its tokens in a file. */

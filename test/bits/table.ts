@@ -1,17 +1,32 @@
 /**
- * `npm run bits`: one table of the sha256 of every golden case's logits, computed by the graph interpreter, by WebAssembly and by every
- * C unit, with two compilers at three levels of optimisation, in one and two threads. All rows are equal, or the command fails.
+ * `npm run bits`: one table of the sha256 of every golden case's logits, computed by the graph interpreter, by every WebAssembly module in one to
+ * three threads, and by every C unit, with two compilers at three levels of optimisation, in one and two threads. All rows are equal, or the
+ * command fails.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { goldenCases } from "../golden/read.ts";
-import { buildProject, createProject, interpretedDigest, programDigest, wasmDigest, type BitsCase, type Project } from "./logits.ts";
+import {
+  buildProject,
+  createModules,
+  createProject,
+  interpretedDigest,
+  moduleDigest,
+  moduleObstacle,
+  programDigest,
+  type BitsCase,
+  type ModuleRun,
+  type Project,
+} from "./logits.ts";
 import { obstacle, toolchains, units, type Toolchain, type Unit } from "./toolchains.ts";
 
 const cases: readonly BitsCase[] = goldenCases.flatMap((model) => (["q4_0", "q8_0"] as const).map((quant) => ({ model, quant })));
 const levels = ["-O1", "-O2", "-O3"];
 const threadCounts = [1, 2];
+const variants = ["simd128", "relaxed"] as const;
+/** Three is more than many machines have, and divides nothing evenly. */
+const moduleThreadCounts = [1, 2, 3];
 
 /** One way to compute logits; a digest a case, or why it cannot be done here. */
 interface Row {
@@ -26,7 +41,7 @@ try {
   const progress = (text: string): void => void process.stderr.write(`${text}\n`);
   rows.push({ name: "graph interpreter", skipped: null, digests: await eachCase(interpretedDigest) });
   progress("interpreted");
-  rows.push({ name: "WASM simd128", skipped: null, digests: await eachCase((each, i) => wasmDigest(each, join(folder, `wasm${i}`))) });
+  rows.push(...(await moduleRows()));
   progress("run as WebAssembly");
   const projects: Record<Toolchain["target"], readonly Project[]> = {
     "c-x86": await eachCase((each, i) => createProject(each, "c-x86", join(folder, `x86-${i}`))),
@@ -43,10 +58,25 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 
+async function moduleRows(): Promise<readonly Row[]> {
+  const runs = variants.flatMap((variant) => moduleThreadCounts.map((threads): ModuleRun => ({ variant, threads })));
+  const artefacts = await eachCase((each, i) => createModules(each, join(folder, `wasm${i}`)));
+  const rows: Row[] = [];
+  for (const run of runs) {
+    const skipped = moduleObstacle(run);
+    const digests = skipped === null ? await eachOf(artefacts, (artefact) => moduleDigest(artefact, run)) : [];
+    rows.push({ name: `WASM ${run.variant}, ${inThreads(run.threads)}`, digests, skipped });
+  }
+  return rows;
+}
+
+function inThreads(count: number): string {
+  return `${count} thread${count > 1 ? "s" : ""}`;
+}
+
 async function programRows(toolchain: Toolchain, level: string, projects: readonly Project[]): Promise<readonly Row[]> {
   const own = units.filter(({ target }) => target === toolchain.target);
-  const named = (unit: Unit, threads: number): string =>
-    `C ${unit.variant}, ${toolchain.name} ${level}, ${threads} thread${threads > 1 ? "s" : ""}`;
+  const named = (unit: Unit, threads: number): string => `C ${unit.variant}, ${toolchain.name} ${level}, ${inThreads(threads)}`;
   const missing = (unit: Unit): string | null => obstacle(unit, toolchain);
   const runnable = own.filter((unit) => missing(unit) === null);
   const rows = own.flatMap((unit) =>

@@ -68,6 +68,18 @@ test("--limit scores the beginning", async () => {
   expect(await measured(q4, "--limit", "5")).toMatchObject({ tokens: 5 });
 });
 
+test("neither threads nor variant change a number", async () => {
+  const [one, ...more] = await Promise.all([
+    measured(q4, "--limit", "20", "--against", short),
+    ...[
+      ["--threads", "2"],
+      ["--variant", "simd128"],
+      ["--threads", "2", "--variant", "simd128"],
+    ].map((flags) => measured(q4, "--limit", "20", "--against", short, ...flags)),
+  ]);
+  expect(more).toEqual([one, one, one]);
+});
+
 test("prints lines for people", async () => {
   const alone = await output(["perplexity", q4, "--text", text, "--limit", "5"]);
   expect(alone).toMatch(/^tokens +5\nperplexity +\d+\.\d{3}\n$/);
@@ -96,6 +108,8 @@ describe("refused", () => {
     ["a context of one position", [single, "--text", text], /leaves nothing to predict/],
     ["a reference with another vocabulary", [q4, "--text", text, "--against", silent], /--against: has a vocabulary of 256, .* 4096/],
     ["a model with another vocabulary", [q4, "--text", text, "--against", caseFolder("dense-odd")], /--against: has a vocabulary of 331/],
+    ["no such variant", [q4, "--text", text, "--variant", "avx2"], /"avx2" is not in the artefact/],
+    ["so many threads", [q4, "--text", text, "--threads", "65"], /65 is not a number of threads/],
     ["no reference", [q4, "--text", text, "--against", join(folder, "absent")], /does not exist/],
   ])("%s", async (_, args, message) => {
     const { status, stdout, stderr } = await lfmc(["perplexity", ...args]);
@@ -108,6 +122,7 @@ describe("refused", () => {
   test.each<readonly [args: readonly string[], message: RegExp]>([
     [[q4], /--text/],
     [[q4, "--text", text, "--limit", "0"], /--limit.*whole number/],
+    [[q4, "--text", text, "--threads", "0"], /--threads.*whole number/],
   ])("usage: %j", async (args, message) => {
     const { status, stderr } = await lfmc(["perplexity", ...args]);
     expect(status).toBe(2);

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 
 describe("0", () => {
-  test.each(["--help", "compile --help", "run --help", "forward --help", "inspect --help", "bench --help", "--version"])(
+  test.each(["--help", "compile --help", "run --help", "forward --help", "inspect --help", "bench --help", "tune --help", "--version"])(
     "lfmc %s",
     async (line) => {
       const { status, stdout, stderr } = await lfmc(line.split(" "));

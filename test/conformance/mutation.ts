@@ -34,8 +34,9 @@ function onStore(name: string, change: (statement: Store) => Partial<Store> | un
 const swapped: Readonly<Record<string, string>> = { add: "sub", sub: "add", min: "max", max: "min", widenS: "widenU" };
 
 export const mutations: readonly Mutation[] = [
-  onLet("another operation", ({ op }) => {
-    const other = swapped[op];
+  onLet("another operation", ({ op, result }) => {
+    // i16 is added, never subtracted.
+    const other = op === "add" && result.type.element === "i16" ? undefined : swapped[op];
     return other === undefined ? undefined : { op: other };
   }),
   onLet("operands exchanged", ({ op, args }) => (["sub", "div", "lt"].includes(op) ? { args: args.toReversed() } : undefined)),

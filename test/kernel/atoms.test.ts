@@ -24,7 +24,9 @@ const atoms: readonly DotAtom[] = [
   ).values(),
 ];
 const cases = atoms.flatMap((atom) =>
-  atom.tiles.flatMap((tile) => (["q4_0", "q8_0"] as const).map((format) => ({ name: atom.name, rows: tile.rows, atom, tile, format }))),
+  (["q4_0", "q8_0"] as const).flatMap((format) =>
+    atom.tiles[format].map((tile) => ({ name: atom.name, rows: tile.rows, atom, tile, format })),
+  ),
 );
 
 /** u of row `row`, column `column` of a block, as the layout has it: see library/panels. */

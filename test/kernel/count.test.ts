@@ -40,7 +40,7 @@ test("the matrix product multiplies rows x outputs x columns and reads each weig
   const kernel = gemm({
     layout,
     inputStride: 24,
-    tile: { rows: 2, unpackedParts: null, panels: 1 },
+    tile: { rows: 2, unpackedParts: null, streamedPanels: null },
     atom: null,
     byExpert: false,
     epilogue,

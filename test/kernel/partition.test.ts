@@ -56,7 +56,9 @@ const tables = [
     name: "panels of a product",
     loop: "panels",
     cases: gemmCases([simd128]),
-    units: (kernel: Kernel) => Math.ceil(Number(/_n(?:\d+x)?(\d+)_/.exec(kernel.name)?.[1]) / 16),
+    // Sets of as many panels as a single row meets by turns.
+    units: (kernel: Kernel) =>
+      Math.ceil(Number(/_n(?:\d+x)?(\d+)_/.exec(kernel.name)?.[1]) / 16 / Number(/_(\d+)p_/.exec(kernel.name)?.[1] ?? 1)),
   },
   {
     name: "heads of attention",
@@ -88,7 +90,7 @@ test("a kernel without the loop has no shares", () => {
     layout: { encoding: { weights: "f32" }, matrices: 1, streams: 1, rows: 16, columns: 4 },
     inputStride: 4,
     atom: null,
-    tile: { rows: 1, unpackedParts: null, panels: 1 },
+    tile: { rows: 1, unpackedParts: null, streamedPanels: null },
     byExpert: false,
     epilogue: storeEpilogue({ stride: 16, bias: false, residualStride: null }),
   });

@@ -69,7 +69,7 @@ const conv = { width: 3, channels: 16, bias: true, ring: 8, state: { slotBytes: 
 const floatGemm = {
   layout: f32Layout,
   inputStride: 6,
-  tile: { rows: 2, unpackedParts: null, panels: 1 },
+  tile: { rows: 2, unpackedParts: null, streamedPanels: null },
   atom: null,
   byExpert: false,
 } as const;

@@ -7,13 +7,14 @@ import { expect, test } from "vitest";
 import type { Model } from "../../runtime/index.ts";
 import { caseFolder, goldenCases, largestDifference, readGolden, type GoldenCase } from "../golden/read.ts";
 import { compileNative, openNative } from "../native/support.ts";
-import { compileTo, forwardAll, openModel, workFolder } from "./support.ts";
+import { compileTo, forwardAll, oneThread, openModel, workFolder } from "./support.ts";
 
 const folder = await workFolder();
 
 /** The model of a case with f32 weights, by target. */
 const opened: Readonly<Record<"wasm-simd" | "c", (name: GoldenCase) => Promise<Model>>> = {
-  "wasm-simd": async (name) => openModel((await compileTo(join(folder, name), { model: caseFolder(name), quant: "f32" })).folder),
+  "wasm-simd": async (name) =>
+    openModel((await compileTo(join(folder, name), { model: caseFolder(name), quant: "f32", features: oneThread })).folder),
   c: async (name) => openNative(await compileNative(join(folder, `${name}-c`), { model: caseFolder(name), quant: "f32", target: "c" })),
 };
 /** In C the mixtures: of the dense cases test/bits shows that C has the bits of WebAssembly. */

@@ -9,14 +9,15 @@ import { encodeSafetensors } from "../../compiler/commands/encode-safetensors.ts
 import { importModel } from "../../compiler/import/model.ts";
 import { caseFolder } from "../golden/read.ts";
 import {
-  type Compiled,
   compileTo,
   contractInterpreter,
   firstDifference,
   forwardAll,
   interpretAll,
+  oneThread,
   openModel,
   someTokens,
+  type Compiled,
   workFolder,
 } from "./support.ts";
 
@@ -48,7 +49,7 @@ test.each<readonly [tensor: string, name: string, change: Change, form: Form]>([
 ])("%s made %s has the interpreter's bits", async (tensor, name, change, form) => {
   const model = join(folder, `${tensor}-${name}`);
   await writeChanged(model, `${tensor}.weight`, change);
-  const compiled = await compileTo(join(folder, `${tensor}-${name}-artefact`), { model });
+  const compiled = await compileTo(join(folder, `${tensor}-${name}-artefact`), { model, features: oneThread });
   expect(await formOf(compiled, `${tensor}.weight`)).toBe(form);
 
   const opened = await openModel(compiled.folder);

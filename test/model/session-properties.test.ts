@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Model, Session } from "../../runtime/index.ts";
 import { caseFolder, type GoldenCase } from "../golden/read.ts";
-import { compileTo, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
+import { compileTo, firstDifference, forwardAll, oneThread, openModel, someTokens, workFolder } from "./support.ts";
 
 const folder = await workFolder();
 
@@ -56,7 +56,7 @@ describe.each(models)("$name, $prefillChunk rows a call", ({ name, prefillChunk 
   let fresh: Model;
 
   beforeAll(async () => {
-    const options = { model: caseFolder(name), sessions: sessionCount, context, prefillChunk };
+    const options = { model: caseFolder(name), features: oneThread, sessions: sessionCount, context, prefillChunk };
     const compiled = await compileTo(join(folder, name), options);
     [model, fresh] = [await openModel(compiled.folder), await openModel(compiled.folder)];
   });

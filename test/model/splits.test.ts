@@ -9,7 +9,7 @@ import type { Kv } from "../../compiler/options.ts";
 import type { WeightFormat } from "../../compiler/passes/index.ts";
 import { argmax, type Model, type Row, type Session } from "../../runtime/index.ts";
 import { caseFolder, type GoldenCase } from "../golden/read.ts";
-import { compileTo, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
+import { compileTo, firstDifference, forwardAll, oneThread, openModel, someTokens, workFolder } from "./support.ts";
 
 const folder = await workFolder();
 
@@ -31,7 +31,7 @@ describe.each(models)("$name, weights $quant, KV cache $kv", ({ name, quant, kv 
   let sequences: readonly { readonly tokens: readonly number[]; readonly logits: readonly Float32Array[] }[];
 
   beforeAll(async () => {
-    const options = { model: caseFolder(name), quant, kv, prefillChunk, sessions: 2, context: 256 };
+    const options = { model: caseFolder(name), features: oneThread, quant, kv, prefillChunk, sessions: 2, context: 256 };
     model = await openModel((await compileTo(join(folder, name), options)).folder);
     sequences = [1, 2].map((seed) => {
       const tokens = someTokens(length, model.manifest.model.vocabSize, seed);

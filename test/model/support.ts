@@ -14,6 +14,7 @@ import { importModel } from "../../compiler/import/model.ts";
 import { readConstant } from "../../compiler/import/read-constant.ts";
 import { preparedGraph } from "../../compiler/pipeline.ts";
 import type { NumericOptions } from "../../compiler/options.ts";
+import type { VariantWish } from "../../runtime/features.ts";
 import { load, type Model } from "../../runtime/index.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -37,14 +38,17 @@ export interface Compiled extends CompileResult {
   readonly folder: string;
 }
 
+/** The modules for one thread, as `features` of a model whose threads are another test's: they take half the time of all. */
+export const oneThread = ["simd128", "relaxed"] as const;
+
 /** Compiles into `folder`, which must not hold anything else. */
 export async function compileTo(folder: string, options: ModelOptions): Promise<Compiled> {
   return { folder, ...(await compile({ ...options, target: "wasm-simd", output: folder })) };
 }
 
 /** Opens an artefact with the runtime's source, checking every hash. */
-export async function openModel(folder: string): Promise<Model> {
-  return await load({ base: pathToFileURL(`${folder}/`), verify: true });
+export async function openModel(folder: string, wish: VariantWish = {}): Promise<Model> {
+  return await load({ base: pathToFileURL(`${folder}/`), verify: true, ...wish });
 }
 
 /** The model as the numeric contract defines it, with nothing of the compiler behind the passes. */

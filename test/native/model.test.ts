@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { argmax, type Model, type Session } from "../../runtime/index.ts";
 import { caseFolder } from "../golden/read.ts";
-import { compileTo, demoFolder, firstDifference, forwardAll, openModel, someTokens, workFolder } from "../model/support.ts";
+import { compileTo, demoFolder, firstDifference, forwardAll, oneThread, openModel, someTokens, workFolder } from "../model/support.ts";
 import { compileNative, openNative } from "./support.ts";
 
 const folder = await workFolder();
@@ -23,7 +23,7 @@ describe.each(models)("$name", ({ name, options }) => {
 
   beforeAll(async () => {
     const place = join(folder, name.replaceAll(" ", "-"));
-    wasm = await openModel((await compileTo(`${place}-wasm`, options)).folder);
+    wasm = await openModel((await compileTo(`${place}-wasm`, { ...options, features: oneThread })).folder);
     native = await compileNative(`${place}-c`, { ...options, target: "c" });
     await (await openNative(native)).dispose();
   }, 4 * minutes);

@@ -12,7 +12,7 @@ import { dequantizedProduct } from "./dequantized-product.ts";
 import { forExperts } from "./expert-groups.ts";
 import { floatProduct } from "./float-product.ts";
 import { smallerInteger } from "./functions.ts";
-import { groupedOperands, groupedProduct } from "./grouped-product.ts";
+import { groupedOperands, groupedProduct, tileAtom } from "./grouped-product.ts";
 import { chunkBytes, f32Bytes, f32x16 } from "./lanes.ts";
 import { encodingName, isGrouped, panelCount, panelRows, type PanelLayout } from "./panels.ts";
 import type { Product, ProductSpec } from "./product.ts";
@@ -51,16 +51,19 @@ export function gemm(spec: GemmSpec): Kernel {
     const scratch = b.pointer("tile", "read-write", `sums [${sumRows(spec)}, 16] f32${unpackedNote(spec)}`);
     const multiply = (matrix: Value, first: Value, end: Value): void => {
       const place = { scratch, finish, matrix: b.mul(matrix, panelCount(layout)) };
-      const tiles = tileRanges(b, byExpert && tile.unpackedParts === null ? quarters(tile.rows) : [tile.rows, 1], first, end);
-      b.for("panels", 0, Math.ceil(panelCount(layout) / tile.panels), 1, (set) => {
-        const panels = panelSet(b, layout, set, tile.panels);
-        const { unpacked, streamed } = products;
-        b.for("panel", panels.first, panels.end, 1, (panel) => {
-          if (unpacked) multiplyUnpacked(b, spec, unpacked, { ...place, panel }, tiles);
-          else multiplyTiles(b, spec, products.packed, { ...place, panel }, tiles);
-        });
-        const rest = tiles.at(-1);
-        if (streamed && rest) multiplySet(b, spec, streamed, { ...place, ...panels }, rest);
+      const { packed, unpacked, streamed } = products;
+      const tiles = tileRanges(b, byExpert && !unpacked ? quarters(tile.rows) : [tile.rows, 1], first, end);
+      const whole = unpacked ? tiles.slice(0, 1) : [];
+      const single = streamed ? tiles.slice(-1) : [];
+      const others = tiles.slice(whole.length, tiles.length - single.length);
+      b.for("panels", 0, panelSetCount(spec), 1, (set) => {
+        const panels = panelSet(b, layout, set, panelsOfSet(tile));
+        if (single.length < tiles.length)
+          b.for("panel", panels.first, panels.end, 1, (panel) => {
+            if (unpacked) for (const range of whole) multiplyUnpacked(b, spec, unpacked, { ...place, panel }, range);
+            multiplyTiles(b, spec, packed, { ...place, panel }, others);
+          });
+        if (streamed) for (const range of single) multiplySet(b, spec, streamed, { ...place, ...panels }, range);
       });
     };
     if (byExpert) forExperts(b, multiply);
@@ -129,16 +132,15 @@ function finishTile(
   });
 }
 
-/** The rows of the first of `tiles` times one panel of every stream, which are unpacked first. */
+/** The rows of a range times one panel of every stream, which are unpacked first. */
 function multiplyUnpacked(
   b: KernelBuilder,
   spec: GemmSpec,
   { unpack, multiply }: UnpackedProduct,
   { scratch, finish, matrix, panel }: Place & { readonly panel: Value },
-  tiles: readonly TileRange[],
+  { size, from, to }: TileRange,
 ): void {
   const { streams } = spec.layout;
-  const { size, from, to } = tiles[0] ?? internal("no tiles");
   const streamBytes = size * chunkBytes;
   const unpackedStart = sumRows(spec) * chunkBytes;
   const unpackedAt = (stream: Value): Value => b.advance(b.advance(scratch, 1, unpackedStart), stream, unpackedBytes(spec.layout));
@@ -201,7 +203,7 @@ function quarters(size: number): readonly number[] {
   return size <= 1 ? [1] : [size, ...quarters(Math.floor(size / 4))];
 }
 
-/** How tiles are multiplied; or, where panels are unpacked, many rows and few. */
+/** How tiles are multiplied; from unpacked panels where there is a product for it, and single rows with several panels likewise. */
 interface Products {
   readonly packed: Product;
   readonly unpacked: UnpackedProduct | null;
@@ -221,13 +223,22 @@ function productsOf(b: KernelBuilder, { layout, inputStride, atom, tile }: GemmS
   return {
     packed: groupedProduct(b, operands, multiplier),
     unpacked: tile.unpackedParts === null ? null : unpackedProduct(b, operands, multiplier, tile.unpackedParts),
-    streamed: tile.unpackedParts === null ? null : streamedProduct(b, operands, multiplier),
+    streamed: tile.streamedPanels === null ? null : streamedProduct(b, operands, tileAtom(multiplier, 1)),
   };
+}
+
+function panelsOfSet({ streamedPanels }: TileShape): number {
+  return streamedPanels ?? 1;
+}
+
+/** Sets of panels that a product goes through: the turns of its loop `panels`. */
+export function panelSetCount({ layout, tile }: Pick<GemmSpec, "layout" | "tile">): number {
+  return Math.ceil(panelCount(layout) / panelsOfSet(tile));
 }
 
 /** Rows of 16 sums: of a tile, or of a row and a set of panels. */
 function sumRows({ layout, tile }: Pick<GemmSpec, "layout" | "tile">): number {
-  return layout.streams * Math.max(tile.rows, tile.panels);
+  return layout.streams * Math.max(tile.rows, panelsOfSet(tile));
 }
 
 /** Bytes of the scratch memory of a tile: its sums, and a panel of each stream where it is unpacked. */
@@ -254,6 +265,7 @@ function gemmName({ layout, inputStride, tile, atom, byExpert, epilogue }: GemmS
 }
 
 /** `4x16`; `4x2u_4p` where panels are unpacked and two parts of them go together, and a single row meets four panels by turns. */
-function tileName({ rows, unpackedParts, panels }: TileShape): string {
-  return unpackedParts === null ? `${rows}x${panelRows}` : `${rows}x${unpackedParts}u_${panels}p`;
+export function tileName({ rows, unpackedParts, streamedPanels }: TileShape): string {
+  const many = unpackedParts === null ? `${rows}x${panelRows}` : `${rows}x${unpackedParts}u`;
+  return streamedPanels === null ? many : `${many}_${streamedPanels}p`;
 }

@@ -123,17 +123,21 @@ export function activationTile(
         b,
         Array.from({ length: m }, (_, i): Place => ({ pointer: q, index: first, offset: (team * m + i) * columns + step * k })),
       );
-    const registers = held && count === m ? Array.from({ length: groupSize / k }, (_, step) => load(0, step)) : null;
+    const isHeld = held && count === m;
+    const registers = isHeld ? Array.from({ length: groupSize / k }, (_, step) => load(0, step)) : null;
     const bits = b.literal(vector("i32", n), shiftBits);
+    // Weights are u - offset, so the offset times the activations' sum is taken off as an exact integer; and the bits of `shift` are put on, with
+    // which the sums, below 2^21, are floats without a conversion.
+    const start = (i: number): Value =>
+      atom.formats[encoding.weights].isCentred
+        ? bits
+        : b.sub(bits, b.shl(b.loadSplat(vector("i32", n), totals, at, ofRow(i)), Math.log2(offset)));
+    const scale = (i: number): Value => b.loadSplat(vector("f32", n), dx, at, ofRow(i));
+    const rows = isHeld ? Array.from({ length: m }, (_, i) => ({ start: start(i), scale: scale(i) })) : null;
     return {
       load: (team, step) => (registers ? required(registers[step], "activations") : load(team, step)),
-      // Weights are u - offset, so the offset times the activations' sum is taken off as an exact integer; and the bits of `shift` are put on, with
-      // which the sums, below 2^21, are floats without a conversion.
-      start: (i) =>
-        atom.formats[encoding.weights].isCentred
-          ? bits
-          : b.sub(bits, b.shl(b.loadSplat(vector("i32", n), totals, at, ofRow(i)), Math.log2(offset))),
-      scale: (i) => b.loadSplat(vector("f32", n), dx, at, ofRow(i)),
+      start: (i) => (rows ? required(rows[i], "row").start : start(i)),
+      scale: (i) => (rows ? required(rows[i], "row").scale : scale(i)),
     };
   };
   return { groups, group };
@@ -193,6 +197,6 @@ export function addGroup(
 }
 
 /** The atom for a tile of `count` rows. */
-function tileAtom(atom: DotAtom, count: number): DotAtom {
+export function tileAtom(atom: DotAtom, count: number): DotAtom {
   return count % atom.tile.m === 0 ? atom : required(atom.rest, `atom beside ${atom.name} for single rows`);
 }

@@ -2,7 +2,7 @@
  * AVX-512 with the tile registers of AMX: sixteen rows of activations by a panel's sixteen rows of weights, a whole group in one instruction.
  * Rows that fill no tile are AVX-512 VNNI's. A group's nibbles are unpacked to a scratch tile in memory, where tiles are loaded from.
  */
-import { packedTiles, type AtomFormat, type DotAtom } from "../../../compiler/kernel/atom.ts";
+import { tilesOf, type AtomFormat, type DotAtom } from "../../../compiler/kernel/atom.ts";
 import { required } from "../../../compiler/errors.ts";
 import { vector, type Value } from "../../../compiler/kernel/ir.ts";
 import { panelRows, runLength } from "../../../compiler/kernel/library/panels.ts";
@@ -12,6 +12,7 @@ import type { Isa } from "./isa.ts";
 import { nibbles } from "./panel-runs.ts";
 
 const tileRows = 16;
+const shapes = tilesOf([tileRows]);
 const row = vector("i8", groupSize);
 const [rest] = avx512Vnni.atoms;
 
@@ -25,7 +26,7 @@ const tileProduct: Omit<AtomFormat, "load"> = {
 const tiles: DotAtom = {
   name: "amx",
   tile: { m: tileRows, n: panelRows, k: groupSize },
-  tiles: packedTiles(tileRows),
+  tiles: { q4_0: shapes, q8_0: shapes },
   rest: required(rest, "atom of single rows"),
   loadActivations: (b, places) => [b.concat(...places.map(({ pointer, index, offset }) => b.load(row, pointer, index, offset)))],
   formats: {

@@ -1,6 +1,6 @@
 /** AVX2: 8 x 8-bit products by `maddubs`, whose 16-bit pair sums saturate; with nibbles for weights they cannot. */
 import { required } from "../../../compiler/errors.ts";
-import { packedTiles, type AtomFormat, type DotAtom, type Registers } from "../../../compiler/kernel/atom.ts";
+import { tilesOf, type AtomFormat, type DotAtom, type Registers } from "../../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../../compiler/kernel/ir.ts";
 import { runLength } from "../../../compiler/kernel/library/panels.ts";
@@ -13,6 +13,8 @@ const rows = 8;
 const runs = 2;
 const planes = unsignedBytes(rows, runs);
 const pairs = vector("i16", rows * 2);
+/** Measured on a Xeon with AVX-VNNI, gcc 12.2 (decision 0014). */
+const tiles = tilesOf([4, 2, 1], { unpackedParts: 1 });
 
 /** sum + w * x in pairs; 15 * 127 * 2 a pair and 8 pairs a group stay below 2^15. */
 function addPairs(b: KernelBuilder, sum: Value | undefined, w: Value, x: Value): Value {
@@ -52,7 +54,7 @@ const q8: AtomFormat = {
 const maddubs: DotAtom = {
   name: "avx2",
   tile: { m: 1, n: rows, k: runs * runLength },
-  tiles: packedTiles(4, 2, 1),
+  tiles: { q4_0: tiles, q8_0: tiles },
   rest: null,
   loadActivations: splatRuns(rows, runs),
   formats: { q4_0: q4, q8_0: q8 },

@@ -1,5 +1,5 @@
 /** AArch64 with dot products: four products of signed bytes a lane in one instruction (sdot). */
-import { packedTiles } from "../../../compiler/kernel/atom.ts";
+import { tilesOf } from "../../../compiler/kernel/atom.ts";
 import type { Isa } from "./isa.ts";
 import { base } from "./neon.ts";
 import { rowsPerRegister, runsPerRegister, splatLoadedRuns } from "./neon-activations.ts";
@@ -11,7 +11,7 @@ export const sdot = quadAtom({
   name: "neon_dot",
   n: rowsPerRegister,
   runs: runsPerRegister,
-  tiles: packedTiles(4, 2, 1),
+  tiles: tilesOf([4, 2, 1]),
   weights: "signed",
   loadActivations: splatLoadedRuns,
 });

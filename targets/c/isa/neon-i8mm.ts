@@ -1,6 +1,6 @@
 /** AArch64 with matrix products: two rows of activations times two rows of weights, eight columns deep, in one instruction (smmla). */
 import { required } from "../../../compiler/errors.ts";
-import { packedTiles, type AtomFormat, type DotAtom } from "../../../compiler/kernel/atom.ts";
+import { tilesOf, type AtomFormat, type DotAtom } from "../../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
 import type { Value } from "../../../compiler/kernel/ir.ts";
 import type { Isa } from "./isa.ts";
@@ -48,10 +48,12 @@ function multiplied(weights: Weights): AtomFormat {
   };
 }
 
+const tiles = tilesOf([4, 2]);
+
 const smmla: DotAtom = {
   name: "neon_i8mm",
   tile: { m: 2, n: rowsPerRegister, k: registerBytes },
-  tiles: packedTiles(4, 2),
+  tiles: { q4_0: tiles, q8_0: tiles },
   rest: sdot,
   // Eight columns of both rows, then the next eight.
   loadActivations: (b, places) => {

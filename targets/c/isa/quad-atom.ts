@@ -1,6 +1,6 @@
 /** The atom of machines that add four byte products to a lane in one instruction: `n` rows of a panel a register. */
 import { required } from "../../../compiler/errors.ts";
-import type { AtomFormat, DotAtom } from "../../../compiler/kernel/atom.ts";
+import type { AtomFormat, DotAtom, TileShape } from "../../../compiler/kernel/atom.ts";
 import { vector } from "../../../compiler/kernel/ir.ts";
 import { runLength } from "../../../compiler/kernel/library/panels.ts";
 import { nibbles, signedBytes, splatRuns, unsignedBytes } from "./panel-runs.ts";
@@ -11,7 +11,8 @@ export interface QuadAtomSpec {
   readonly n: number;
   /** Runs of four columns that a step covers. */
   readonly runs?: number;
-  readonly tiles: DotAtom["tiles"];
+  /** Of every format, best first. */
+  readonly tiles: readonly TileShape[];
   /** What the instruction takes for weights. */
   readonly weights: "unsigned" | "signed";
   readonly loadActivations?: DotAtom["loadActivations"];
@@ -32,7 +33,7 @@ export function quadAtom({ name, n, runs = 2, tiles, weights: signs, loadActivat
   return {
     name,
     tile: { m: 1, n, k: runs * runLength },
-    tiles,
+    tiles: { q4_0: tiles, q8_0: tiles },
     rest: null,
     loadActivations: loadActivations ?? splatRuns(n, runs),
     formats: { q4_0: { ...nibbles(n, runs), ...products }, q8_0: { ...bytes, ...products } },

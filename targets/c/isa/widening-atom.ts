@@ -1,6 +1,6 @@
 /** The atom of machines that multiply bytes to 16 bits at best: products of a group are added in i16 as far as they surely fit. */
 import { required } from "../../../compiler/errors.ts";
-import { packedTiles, type AtomFormat, type DotAtom } from "../../../compiler/kernel/atom.ts";
+import { tilesOf, type AtomFormat, type DotAtom } from "../../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../../compiler/kernel/ir.ts";
 import { runLength } from "../../../compiler/kernel/library/panels.ts";
@@ -16,6 +16,7 @@ export interface WideningAtomSpec {
 }
 
 export function wideningAtom({ name, n, runs = 2, loadActivations }: WideningAtomSpec): DotAtom {
+  const tiles = tilesOf([2, 1]);
   // Eight products of at most 15 * 127 a lane, then two lanes added, are below 2^15.
   const q4: Pick<AtomFormat, "step" | "finish"> = {
     step: (b, [total], activations, weights) => [addProducts(b, total, weights, activations)],
@@ -35,7 +36,7 @@ export function wideningAtom({ name, n, runs = 2, loadActivations }: WideningAto
   return {
     name,
     tile: { m: 1, n, k: runs * runLength },
-    tiles: packedTiles(2, 1),
+    tiles: { q4_0: tiles, q8_0: tiles },
     rest: null,
     loadActivations: loadActivations ?? splatRuns(n, runs),
     formats: { q4_0: { ...nibbles(n, runs), ...q4 }, q8_0: { ...signedBytes(n, runs), ...q8 } },

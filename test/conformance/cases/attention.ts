@@ -117,19 +117,24 @@ const brokenRuns: readonly Row[] = [
   ...sequence(2, 60, 2),
 ];
 
-/** Few rows on every head shape; all borders and windows on one; runs, also longer ones than a kernel takes at once. */
-function runs(): readonly Run[] {
+/** One in so many of the items, the next ones with each turn. */
+function inTurn<Item>(items: readonly Item[], every: number, turn: number): readonly Item[] {
+  return items.filter((_, i) => (i + turn) % every === 0);
+}
+
+/** Few rows on every head shape; borders, windows and runs on some, also runs longer than a kernel takes at once. Formats take windows in turn. */
+function runs(format: number): readonly Run[] {
   const [smallest, usual] = headShapes;
   const longest = runRows(1);
   return [
-    ...headShapes.flatMap((heads) =>
-      [null, 100].map((window) => ({ heads, window, rows: [...mixed([0, 65, 130]), ...sequence(1, 62, 4)] })),
+    ...headShapes.flatMap((heads, i) =>
+      inTurn([null, 100], 2, i + format).map((window) => ({ heads, window, rows: [...mixed([0, 65, 130]), ...sequence(1, 62, 4)] })),
     ),
-    ...groupShapes.flatMap((heads) => [null, 3, 70].map((window) => ({ heads, window, rows: brokenRuns }))),
+    ...groupShapes.flatMap((heads, i) => inTurn([null, 3, 70], 3, i + format).map((window) => ({ heads, window, rows: brokenRuns }))),
     ...(smallest
       ? [
-          ...[1, 2, 64, 65].map((window) => ({ heads: smallest, window, rows: mixed(borders) })),
-          ...[null, 5].map((window) => ({ heads: smallest, window, rows: sequence(1, 40, longest + 2) })),
+          ...inTurn([1, 2, 64, 65], 2, format).map((window) => ({ heads: smallest, window, rows: mixed(borders) })),
+          ...inTurn([null, 5], 2, format).map((window) => ({ heads: smallest, window, rows: sequence(1, 40, longest + 2) })),
         ]
       : []),
     ...(usual
@@ -142,12 +147,12 @@ function runs(): readonly Run[] {
 }
 
 export function attentionCases(): readonly Case[] {
-  return formats.flatMap((format) =>
-    runs().flatMap(({ heads, window, rows }, i): readonly Case[] => {
+  return formats.flatMap((format, turn) =>
+    runs(turn).flatMap(({ heads, window, rows }, i): readonly Case[] => {
       const cache = cacheOf(format, heads);
       const width = heads.heads * heads.headSize;
       const [queryStride, outputStride] = [width + 7, width + 16];
-      const tile = attentionTile(heads.heads / heads.kvHeads, required(vectors[i % vectors.length], "vector"));
+      const tile = attentionTile(heads.heads / heads.kvHeads, required(vectors[(i + turn) % vectors.length], "vector"));
       const scale = heads.headSize ** -0.5;
       const kernel = attention({ ...cache, heads: heads.heads, scale, window, queryStride, outputStride, tile });
       // Awkward queries give scores so far apart that one position takes all; ordinary ones spread the weights.

@@ -1,21 +1,22 @@
 /** Cases of the matrix product: encodings x atoms x tiles x shapes, and of each epilogue. */
 
-import { packedTiles, type DotAtom, type TileShape } from "../../../compiler/kernel/atom.ts";
+import { tilesOf, type DotAtom, type TileShape } from "../../../compiler/kernel/atom.ts";
+import { required } from "../../../compiler/errors.ts";
 import { shortConvEpilogue, storeEpilogue, swigluEpilogue } from "../../../compiler/kernel/library/epilogues.ts";
 import { gemm, tileBytes, type GemmSpec } from "../../../compiler/kernel/library/gemm.ts";
-import { panelRows, type PanelEncoding, type PanelLayout } from "../../../compiler/kernel/library/panels.ts";
+import { panelRows, type GroupEncoding, type PanelEncoding, type PanelLayout } from "../../../compiler/kernel/library/panels.ts";
 import { roundUp } from "../../../compiler/numeric/quantize.ts";
 import { counts, type Case } from "../case.ts";
 import { activations, activationsOf, floats, matrix, quantized, rowList, sequence, unwritten, type Row } from "../fills.ts";
 import type { Arguments } from "../image.ts";
 
 const floatEncodings: readonly PanelEncoding[] = [{ weights: "f32" }, { weights: "f16" }, { weights: "bf16" }];
-const grouped: readonly PanelEncoding[] = [
+const grouped: readonly GroupEncoding[] = [
   { weights: "q4_0", scales: "f16" },
   { weights: "q4_0", scales: "f32" },
   { weights: "q8_0", scales: "f16" },
 ];
-const floatTiles = packedTiles(4, 2, 1);
+const floatTiles = tilesOf([4, 2, 1]);
 const padded = (rows: number): number => roundUp(rows, panelRows);
 
 /** What multiplies: an encoding with an atom and 8-bit activations, or without and with f32 ones, and a number of rows a tile. */
@@ -23,14 +24,23 @@ export interface Multiplier {
   readonly encoding: PanelEncoding;
   readonly atom: DotAtom | null;
   readonly tile: TileShape;
+  /** Rises from tile to tile of an encoding, and from encoding to encoding: what need not meet every multiplier is taken in turn. */
+  readonly turn: number;
 }
 
 /** Every encoding with every atom and tile. */
 export function multipliers(atoms: readonly DotAtom[]): readonly Multiplier[] {
   return [
-    ...[...floatEncodings, ...grouped].flatMap((encoding) => floatTiles.map((tile) => ({ encoding, atom: null, tile }))),
-    ...atoms.flatMap((atom) => grouped.flatMap((encoding) => atom.tiles.map((tile) => ({ encoding, atom, tile })))),
+    ...[...floatEncodings, ...grouped].flatMap((encoding, i) => floatTiles.map((tile, j) => ({ encoding, atom: null, tile, turn: i + j }))),
+    ...atoms.flatMap((atom) =>
+      grouped.flatMap((encoding, i) => atom.tiles[encoding.weights].map((tile, j) => ({ encoding, atom, tile, turn: i + j }))),
+    ),
   ];
+}
+
+/** One of `items`, the next with each turn. */
+function inTurn<Item>(items: readonly Item[], turn: number): Item {
+  return required(items[turn % items.length], "item");
 }
 
 /** Rows of a call around a tile's. */
@@ -79,53 +89,60 @@ function stored(multiplier: Multiplier, shape: Shape, rows: number, { bias, resi
   });
 }
 
-/** Around panels of 16 rows, runs of 4, groups of 32 and blocks of 64 columns. */
-const shapes: readonly Shape[] = [
-  { n: 1, k: 1 },
-  { n: 15, k: 33 },
-  { n: 16, k: 32 },
-  { n: 17, k: 63 },
-  { n: 31, k: 64 },
-  { n: 33, k: 65 },
-  { n: 2, k: 131 },
-];
+/** Around panels of 16 rows, runs of 4, groups of 32 and blocks of 64 columns; and a set of panels with a rest. */
+function shapesOf({ tile }: Multiplier): readonly Shape[] {
+  return [
+    { n: 1, k: 1 },
+    { n: 15, k: 33 },
+    { n: 16, k: 32 },
+    { n: 17, k: 63 },
+    { n: 31, k: 64 },
+    { n: panelRows * (tile.streamedPanels ?? 1) + 17, k: 65 },
+    { n: 2, k: 131 },
+  ];
+}
 
-/** The columns of LFM2's matrices. */
-const realColumns = [1024, 2048, 4608, 10752];
+/** The columns of LFM2's matrices, few and most. */
+const [realColumns, mostColumns] = [1024, 10752];
 
-/** Plain sums: every multiplier on every shape, row counts and bias and residual in turn; then LFM2's columns. */
+/**
+ * Plain sums: for every multiplier every second shape, so that the next tile of an encoding and atom meets the others; row counts around a tile's;
+ * bias and residual in turn. Then LFM2's columns, for an encoding's and atom's first tile: sums and loops are longer there, and nothing else.
+ */
 export function gemmCases(atoms: readonly DotAtom[]): readonly Case[] {
-  const awkward = multipliers(atoms).flatMap((multiplier) =>
-    shapes.flatMap((shape, i) => {
-      const form = storeForms[i % storeForms.length] ?? { bias: false, residual: false };
-      return rowCounts(multiplier.tile.rows).map((rows) => stored(multiplier, shape, rows, form));
-    }),
-  );
-  const real = multipliers(atoms).flatMap((multiplier) => {
-    const columns = multiplier.tile.rows === 4 && multiplier.atom ? realColumns : realColumns.slice(0, 1);
-    return columns.map((k) => stored(multiplier, { n: 32, k }, multiplier.tile.rows + 1, { bias: false, residual: false }));
+  const all = multipliers(atoms);
+  const awkward = all.flatMap((multiplier) => {
+    const { tile, turn } = multiplier;
+    const some = shapesOf(multiplier).filter((_, i) => (i + turn) % 2 === 0);
+    return some.flatMap((shape, i) => rowCounts(tile.rows).map((rows) => stored(multiplier, shape, rows, inTurn(storeForms, turn + i))));
   });
+  const real = all
+    .filter(({ atom, encoding }, i) => atom !== all[i - 1]?.atom || encoding !== all[i - 1]?.encoding)
+    .map((multiplier) => {
+      const k = multiplier.atom ? mostColumns : realColumns;
+      return stored(multiplier, { n: 32, k }, multiplier.tile.rows + 1, { bias: false, residual: false });
+    });
   return [...awkward, ...real];
 }
 
-/** Bias and residual in all combinations, and calls without rows. */
+/** Bias and residual in all combinations, in turn; and calls without rows. Sums pass through memory, so that the multiplier hardly matters. */
 export function storeCases(atoms: readonly DotAtom[]): readonly Case[] {
   return multipliers(atoms)
-    .filter(({ tile }) => tile.rows === 2)
-    .flatMap((multiplier) =>
-      storeForms.flatMap((form) => [0, multiplier.tile.rows + 1].map((rows) => stored(multiplier, { n: 19, k: 37 }, rows, form))),
+    .filter(({ tile }) => tile.rows <= 2)
+    .flatMap((multiplier, i) =>
+      [0, multiplier.tile.rows + 1].map((rows) => stored(multiplier, { n: 19, k: 37 }, rows, inTurn(storeForms, i))),
     );
 }
 
+/** Every multiplier, on rows that fill a panel or not. */
 export function swigluCases(atoms: readonly DotAtom[]): readonly Case[] {
-  return multipliers(atoms).flatMap((multiplier) =>
-    [1, 16, 21].flatMap((n) => {
-      const stride = padded(n) + 16;
-      return counts(0, multiplier.tile.rows + 1).map((rows) =>
-        product(multiplier, { n, k: 66, streams: 2 }, rows, swigluEpilogue({ stride }), { out: unwritten(rows * stride) }),
-      );
-    }),
-  );
+  return multipliers(atoms).flatMap((multiplier) => {
+    const n = inTurn([1, 21, 16, 35], multiplier.turn);
+    const stride = padded(n) + 16;
+    return counts(0, multiplier.tile.rows + 1).map((rows) =>
+      product(multiplier, { n, k: 66, streams: 2 }, rows, swigluEpilogue({ stride }), { out: unwritten(rows * stride) }),
+    );
+  });
 }
 
 interface ConvForm {
@@ -173,14 +190,16 @@ function convolved(multiplier: Multiplier, { width, bias, ring, channels }: Conv
   );
 }
 
+/** LFM2's width for every second multiplier, other widths for some: what the epilogue does depends on neither encoding nor tile. */
 export function shortConvCases(atoms: readonly DotAtom[]): readonly Case[] {
   const all = multipliers(atoms);
-  const widths = [1, 2, 3, 4, 5].flatMap((width, i) => {
-    const some = all.filter((_, index) => index % 3 === i % 3);
-    return some.flatMap((multiplier) =>
-      convolved(multiplier, { width, bias: width % 2 === 0, ring: width + 1, channels: [1, 16, 20][width % 3] ?? 16 }),
-    );
-  });
-  const usual = all.flatMap((multiplier) => convolved(multiplier, { width: 3, bias: multiplier.tile.rows === 2, ring: 67, channels: 17 }));
-  return [...widths, ...usual];
+  const usual = all.filter(({ turn }) => turn % 2 === 0);
+  const widths = [1, 2, 3, 4, 5].flatMap((width) =>
+    all
+      .filter((_, i) => i % 10 === width)
+      .flatMap((multiplier) =>
+        convolved(multiplier, { width, bias: width % 2 === 0, ring: width + 1, channels: inTurn([1, 16, 20], width) }),
+      ),
+  );
+  return [...widths, ...usual.flatMap((multiplier, i) => convolved(multiplier, { width: 3, bias: i % 2 === 0, ring: 67, channels: 17 }))];
 }

@@ -27,3 +27,6 @@ export interface Contender {
   /** One repetition with the model at `path`, a file or an artefact's folder. Throws an Error where it fails. */
   readonly measure: (path: string, work: Work) => Promise<Figures>;
 }
+
+/** What holds of every peer outside of a browser. */
+export const nodePeer = { isOurs: false, isInBrowser: false, goesDeep: true, mostRounds: Infinity, model: "gguf" } as const;

@@ -6,18 +6,17 @@ import type { Contender } from "./contender.ts";
 import { runTypescriptChild } from "./typescript-child.ts";
 
 const variants = ["relaxed", "simd128"] as const;
+const ours = { isOurs: true, mostRounds: Infinity, prepare: () => Promise.resolve() } as const;
 
 const inNode = variants.map((variant): Contender => {
   return {
     name: `lfmc-${variant}`,
     title: `lfmc WebAssembly, ${variant} (Node)`,
-    isOurs: true,
+    ...ours,
     isInBrowser: false,
     goesDeep: true,
-    mostRounds: Infinity,
     model: "wasm-simd",
     obstacle: () => null,
-    prepare: () => Promise.resolve(),
     version: () => Promise.resolve(`lfmc ${packageVersion}, Node ${process.versions.node}`),
     measure: (path, work) => runTypescriptChild("lfmc.ts", path, work, { variant }),
   };
@@ -27,13 +26,11 @@ const inChromium = variants.map((variant): Contender => {
   return {
     name: `lfmc-${variant}-chromium`,
     title: `lfmc WebAssembly, ${variant} (Chromium)`,
-    isOurs: true,
+    ...ours,
     isInBrowser: true,
     goesDeep: false,
-    mostRounds: Infinity,
     model: "wasm-simd",
     obstacle: () => missingTools([chromium]),
-    prepare: () => Promise.resolve(),
     version: async () => `lfmc ${packageVersion}, ${(await runTool(chromium, ["--version"])).trim()}`,
     measure: (path, work) => runTypescriptChild("browser.ts", path, work, { page: "lfmc", variant }),
   };
@@ -42,13 +39,11 @@ const inChromium = variants.map((variant): Contender => {
 const c: Contender = {
   name: "lfmc-c",
   title: "lfmc C",
-  isOurs: true,
+  ...ours,
   isInBrowser: false,
   goesDeep: true,
-  mostRounds: Infinity,
   model: "c-x86",
   obstacle: () => (process.arch === "x64" ? null : `is for x64, and this is ${process.arch}`),
-  prepare: () => Promise.resolve(),
   version: async () => `lfmc ${packageVersion}, --target c-x86, ${(await findCompiler()).version} -O2, from Node ${process.versions.node}`,
   measure: (path, work) => runTypescriptChild("lfmc.ts", path, work),
 };

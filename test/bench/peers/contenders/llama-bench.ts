@@ -4,18 +4,14 @@ import { runChild } from "../child.ts";
 import type { Repetition } from "../figures.ts";
 import { buildNative, nativeTools, sourceVersion } from "../llama-cpp.ts";
 import { compiler, missingTools, runTool } from "../tools.ts";
-import type { Contender } from "./contender.ts";
+import { nodePeer, type Contender } from "./contender.ts";
 
 const results = v.array(v.object({ n_prompt: v.number(), n_gen: v.number(), samples_ts: v.array(v.number()) }));
 
 export const llamaBench: Contender = {
   name: "llama-bench",
   title: "llama.cpp native (llama-bench)",
-  isOurs: false,
-  isInBrowser: false,
-  goesDeep: true,
-  mostRounds: Infinity,
-  model: "gguf",
+  ...nodePeer,
   obstacle: () => missingTools(nativeTools),
   prepare: async () => {
     await buildNative();

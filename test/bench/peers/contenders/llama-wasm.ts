@@ -3,7 +3,7 @@ import { lastLine, runChild } from "../child.ts";
 import { parseRepetition } from "../figures.ts";
 import { buildWasm, sourceVersion, wasmTools } from "../llama-cpp.ts";
 import { emscripten, missingTools, runTool } from "../tools.ts";
-import type { Contender } from "./contender.ts";
+import { nodePeer, type Contender } from "./contender.ts";
 
 /** Emscripten would fetch the module by its path where there is a fetch. */
 const withoutFetch = "data:text/javascript,delete globalThis.fetch";
@@ -11,11 +11,7 @@ const withoutFetch = "data:text/javascript,delete globalThis.fetch";
 export const llamaWasm: Contender = {
   name: "llama-wasm",
   title: "llama.cpp WebAssembly SIMD (Node)",
-  isOurs: false,
-  isInBrowser: false,
-  goesDeep: true,
-  mostRounds: Infinity,
-  model: "gguf",
+  ...nodePeer,
   obstacle: () => missingTools(wasmTools),
   prepare: async () => {
     await buildWasm();
