@@ -9,6 +9,7 @@ const longest = [
   "model/bits",
   "bits/guards",
   "conformance/operations",
+  "model/artefact",
   "cli/bench",
 ];
 

@@ -12,7 +12,7 @@ const sampleEvery = 5;
 const timeout = 180_000;
 
 /** Of the cases of a target that shares its code with another, but for its atoms, one in so many is enough. Odd: every second call has no rows. */
-const sharedEvery = 3;
+const sharedEvery = 5;
 
 /** All cases of a row or the target's sample; or a part of those that its atoms appear in, where it shares the rest of its code with another. */
 function casesFor(target: ConformanceTarget, makeCases: CaseMaker): readonly Case[] {
