@@ -179,7 +179,7 @@ export function runnableVariants(target: Target, variant: string | null): readon
   if (runnable.length > 0) return runnable;
   throw new LfmcError("native/machine", `has no variant ${variant === null ? "" : `"${variant}" `}that this machine runs`, {
     subject: target.name,
-    hint: `it has ${target.variants.map(({ name }) => name).join(", ")}; choose another --target`,
+    hint: `it has ${[...new Set(target.variants.map(({ name }) => name))].join(", ")}; choose another --target`,
   });
 }
 

@@ -1,6 +1,5 @@
 /** The flags that decide how an artefact runs, shared by the commands that run one. They never change a result. */
 import type { Command } from "commander";
-import { LfmcError } from "../errors.ts";
 import { wholeNumber } from "./flags.ts";
 
 /** The values of those flags as commander names them. */
@@ -14,15 +13,4 @@ export function addExecutionFlags(command: Command, about = ""): Command {
   return command
     .option("--threads <n>", `${about}threads to run on`, wholeNumber(1))
     .option("--variant <name>", `${about}code variant to run`);
-}
-
-/** Throws usage/flag where one of them is given: for what is interpreted, not run. */
-export function refuseExecutionFlags(flags: ExecutionFlags): void {
-  for (const name of ["threads", "variant"] as const) {
-    if (flags[name] === undefined) continue;
-    throw new LfmcError("usage/flag", "is for artefacts: a model is interpreted", {
-      subject: `--${name}`,
-      hint: "compile the model first, or leave the flag out",
-    });
-  }
 }

@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { LfmcError } from "../errors.ts";
 import { importModel } from "../import/model.ts";
 import { preparedGraph } from "../pipeline.ts";
-import { addExecutionFlags, refuseExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
+import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact } from "../artefact/is-artefact.ts";
 import { forwardExecutable, usesExecutable } from "../native/executable.ts";
@@ -37,7 +37,6 @@ async function forward(path: string, flags: Flags): Promise<void> {
   const tokens = await readTokens(flags.tokens);
   const artefact = (await isArtefact(path)) ? await readManifest(path) : null;
   if (artefact) warnOfModelFlags(flags);
-  else refuseExecutionFlags(flags);
   if (artefact && usesExecutable(artefact)) {
     await verifyFiles(path, artefact);
     await forwardExecutable(resolve(path), artefact, flags);

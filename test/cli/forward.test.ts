@@ -124,15 +124,6 @@ describe("refused, with no file written", () => {
     expect(await readdir(folder)).toEqual(before);
   });
 
-  test.each(["--threads", "--variant"])("%s of a model, which is interpreted", async (flag) => {
-    const before = await readdir(folder);
-    const output = join(folder, "interpreted.safetensors");
-    const { status, stdout, stderr } = await lfmc(["forward", model, "--tokens", tokens, "-o", output, flag, "1"]);
-    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
-    expect(stderr).toMatch(`error: ${flag}: is for artefacts`);
-    expect(await readdir(folder)).toEqual(before);
-  });
-
   test("an output that is a folder", async () => {
     const before = await readdir(folder);
     const { status, stderr } = await lfmc(["forward", artefact, "--tokens", tokens, "-o", artefact]);
