@@ -9,12 +9,13 @@ import { countKernel } from "../kernel/count.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import { storeEpilogue } from "../kernel/library/epilogues.ts";
 import { gemm, tileBytes } from "../kernel/library/gemm.ts";
+import { f32Bytes } from "../kernel/library/lanes.ts";
 import { layoutBytes, type PanelLayout } from "../kernel/library/panels.ts";
 import { manyRowTiles, singleRowTiles } from "../kernel/library/tiles.ts";
 import { blockSize, groupSize, roundUp } from "../numeric/quantize.ts";
 import type { GroupFormatName } from "../numeric/weight-groups.ts";
 import { instantiateKernels, type KernelInstance } from "./instance.ts";
-import { median, now, secondsOf } from "./timing.ts";
+import { median, samplesOf, secondsOf } from "./timing.ts";
 
 /** Rows and columns of a matrix. */
 export interface MatrixShape {
@@ -60,7 +61,6 @@ export interface TileTiming {
 /** Rows of the calls that stand for prefill: whole tiles of every candidate. */
 export const manyRows = 64;
 const cacheLine = 64;
-const f32Bytes = 4;
 /** Bytes of weights that a sample of single rows reads at least, so that the clock's grain takes no part in it. */
 const sampleBytes = 8 * 2 ** 20;
 const fewestSamples = 5;
@@ -161,8 +161,6 @@ function sampler(
 
 /** Samples of each, one after the other in rounds, until the time is up. */
 function inTurns(timed: readonly { readonly sample: () => number }[], seconds: number): readonly (readonly number[])[] {
-  const begin = now();
-  const rounds: (readonly number[])[] = [];
-  while (rounds.length < fewestSamples || now() - begin < seconds) rounds.push(timed.map(({ sample }) => sample()));
+  const rounds = samplesOf({ least: fewestSamples, most: Infinity, seconds }, () => timed.map(({ sample }) => sample()));
   return timed.map((_, i) => rounds.map((round) => required(round[i], "sample")));
 }

@@ -1,5 +1,5 @@
 /** `lfmc forward`: the logits of given tokens, from an artefact, or from a model through the graph interpreter under the contract. */
-import { lstat, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { LfmcError } from "../errors.ts";
@@ -14,6 +14,7 @@ import { artefactLogits, interpretedLogits, type LogitSource } from "../evaluate
 import { encodeSafetensors, type FloatTensor } from "./encode-safetensors.ts";
 import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
 import { warn } from "./report.ts";
+import { writeWhole } from "./write-whole.ts";
 
 interface Flags extends NumericFlags, ExecutionFlags {
   readonly tokens: string;
@@ -50,19 +51,6 @@ async function forward(path: string, flags: Flags): Promise<void> {
 function warnOfModelFlags(flags: Flags): void {
   if (flags.randomWeights === undefined && Object.keys(numericOptions(flags)).length === 0) return;
   warn(["--quant, --tensor-type, --activations, --kv and --random-weights are for models: an artefact has its own, which apply"]);
-}
-
-/** Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. A device, a pipe or a link is written into. */
-async function writeWhole(path: string, file: Uint8Array): Promise<void> {
-  const found = await lstat(path).catch(() => null);
-  const aside = found && !found.isFile() && !found.isDirectory() ? path : `${path}.${process.pid}.partial`;
-  try {
-    await writeFile(aside, file);
-    if (aside !== path) await rename(aside, path);
-  } catch (cause) {
-    if (aside !== path) await rm(aside, { force: true });
-    throw new LfmcError("io/unreadable", "cannot be written", { subject: path, hint: "choose another file with -o", cause });
-  }
 }
 
 async function readTokens(file: string): Promise<readonly number[]> {

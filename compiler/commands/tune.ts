@@ -1,5 +1,5 @@
 /** `lfmc tune`: the best tiles on this machine, measured, as a file for `lfmc compile --tuned`. */
-import { rename, stat, writeFile } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { Command, Option } from "commander";
 import { printTable, type Column } from "../bench/table.ts";
 import { manyRows, type TileTiming } from "../bench/tile-timings.ts";
@@ -10,6 +10,7 @@ import { isTuned, type TunedFile } from "../import/tuned-file.ts";
 import { tileName } from "../kernel/library/gemm.ts";
 import { loadTarget, targetNames, type TargetName } from "../targets.ts";
 import { print, progress } from "./report.ts";
+import { writeWhole } from "./write-whole.ts";
 
 interface Flags {
   readonly target: TargetName;
@@ -43,13 +44,6 @@ async function checkReplaceable(path: string): Promise<void> {
   const content = await readJson(path).catch(() => null);
   if (isTuned(content)) return;
   throw new LfmcError("io/exists", "exists and was not written by lfmc tune", { subject: path, hint: "choose another file with -o" });
-}
-
-/** Writes the file aside and puts it in its place: nobody finds half of it. */
-async function writeWhole(path: string, text: string): Promise<void> {
-  const aside = `${path}.${process.pid}.partial`;
-  await writeFile(aside, text);
-  await rename(aside, path);
 }
 
 /** A line of the table: a format's best tile. */
