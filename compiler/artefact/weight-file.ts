@@ -1,6 +1,6 @@
 /**
- * The weights region as files: packed tensors one after the other, each on a cache line, cut into parts of a given size. Bytes are
- * hashed as they pass, and never held.
+ * The weights region as files: packed tensors one after the other, each on a cache line, cut into parts of a given size. What is held of
+ * them is one piece, as long as the pieces that hosts hash: written whole, it lies in the system's cache on huge pages, where a library maps it.
  */
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, open, type FileHandle } from "node:fs/promises";
@@ -15,7 +15,7 @@ export const tensorAlignment = 64;
 type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 export interface WeightFile {
-  /** Appends a tensor and returns its place in the region. A piece is written before the next is asked for. */
+  /** Appends a tensor and returns its place in the region. A piece is taken over before the next is asked for. */
   append(pieces: Pieces): Promise<{ readonly offset: number; readonly bytes: number }>;
   /** The parts, the region's length with its trailer, and the sha256 of the tensors. */
   finish(): Promise<{ readonly parts: readonly WeightPart[]; readonly bytes: number; readonly sha256: string }>;
@@ -27,9 +27,10 @@ interface OpenPart {
   readonly path: string;
   readonly handle: FileHandle;
   readonly hash: Hash;
-  /** Of the pieces that are whole; `piece` is of what follows them. */
+  /** Of the pieces that are written. */
   readonly pieces: string[];
-  piece: Hash;
+  /** What follows them. */
+  readonly piece: Uint8Array;
   bytes: number;
 }
 
@@ -57,33 +58,35 @@ export function createWeightFile(folder: string, { path: pathOf, trailer }: Weig
 
   const closePart = async (): Promise<void> => {
     if (!part) return;
-    const { path, handle, hash, pieces, piece, bytes } = part;
+    const { path, handle, hash, pieces, bytes } = part;
+    if (bytes % weightPieceBytes > 0) await writePiece(part);
     part = null;
     await handle.close();
-    const rest = bytes % weightPieceBytes > 0 ? [piece.digest("hex")] : [];
-    parts.push({ path, bytes, sha256: hash.digest("hex"), pieces: [...pieces, ...rest] });
+    parts.push({ path, bytes, sha256: hash.digest("hex"), pieces });
   };
   const openPart = async (): Promise<OpenPart> => {
     const path = typeof pathOf === "string" ? pathOf : pathOf(parts.length);
     await mkdir(dirname(join(folder, path)), { recursive: true });
-    const [hash, piece] = [createHash("sha256"), createHash("sha256")];
+    const [hash, piece] = [createHash("sha256"), new Uint8Array(weightPieceBytes)];
     return { path, handle: await open(join(folder, path), "wx"), hash, pieces: [], piece, bytes: 0 };
+  };
+  const writePiece = async ({ handle, hash, pieces, piece, bytes }: OpenPart): Promise<void> => {
+    const written = piece.subarray(0, bytes % weightPieceBytes || weightPieceBytes);
+    hash.update(written);
+    pieces.push(createHash("sha256").update(written).digest("hex"));
+    // `writeFile` would cut it into pieces of its own.
+    for (let at = 0; at < written.length;) at += (await handle.write(written, at)).bytesWritten;
   };
   const write = async (bytes: Uint8Array): Promise<void> => {
     whole.update(bytes);
     for (let at = 0; at < bytes.length;) {
       part ??= await openPart();
-      const room = Math.min(partBytes - part.bytes, weightPieceBytes - (part.bytes % weightPieceBytes));
-      const run = bytes.subarray(at, at + room);
-      part.hash.update(run);
-      part.piece.update(run);
-      await part.handle.writeFile(run);
+      const filled = part.bytes % weightPieceBytes;
+      const run = bytes.subarray(at, at + Math.min(partBytes - part.bytes, weightPieceBytes - filled));
+      part.piece.set(run, filled);
       part.bytes += run.length;
       at += run.length;
-      if (part.bytes % weightPieceBytes === 0) {
-        part.pieces.push(part.piece.digest("hex"));
-        part.piece = createHash("sha256");
-      }
+      if (part.bytes % weightPieceBytes === 0) await writePiece(part);
       if (part.bytes === partBytes) await closePart();
     }
     offset += bytes.length;

@@ -107,6 +107,7 @@ static lfm_status lfm_build(lfm_model **model, void *arena, const lfm_file *file
   lfm_model *made = (lfm_model *)(void *)start;
   const lfm_status status = lfm_check_weights(weights);
   if (status != LFM_OK) return status;
+  lfm_huge_pages(start, lfm_pool_offset(threads));
   /* Kernels read rows before position 0, and padding, as what the memory holds there: zeros. */
   memset(start, 0, lfm_pool_offset(threads));
   made->unit = unit;

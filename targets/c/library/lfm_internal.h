@@ -113,6 +113,12 @@ typedef struct lfm_file {
 lfm_status lfm_file_open(lfm_file *file, const char *path);
 void lfm_file_close(lfm_file *file);
 
+/*
+ * Asks for huge pages under the memory's whole pages, where the system has them: a token passes over all weights, and would miss the
+ * processor's table of small pages each time. A hint, to be given before the memory is touched.
+ */
+void lfm_huge_pages(void *memory, size_t bytes);
+
 /* What the processor and the system may offer. */
 enum { LFM_CPU_AVX2 = 1, LFM_CPU_AVX_VNNI = 2, LFM_CPU_AVX512 = 4, LFM_CPU_AMX = 8, LFM_CPU_DOTPROD = 16, LFM_CPU_I8MM = 32 };
 /* Whether all of `features` are there; asks the system for the tile registers where AMX is among them. */

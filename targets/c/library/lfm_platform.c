@@ -35,6 +35,23 @@
 #include <sys/sysctl.h>
 #endif
 
+#if defined(MADV_HUGEPAGE) && !defined(LFM_NO_MMAP)
+
+void lfm_huge_pages(void *memory, size_t bytes) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)memory;
+  const uintptr_t from = (begin + page - 1) / page * page, to = (begin + bytes) / page * page;
+  if (from < to) madvise((void *)from, to - from, MADV_HUGEPAGE);
+}
+
+#else
+
+void lfm_huge_pages(void *memory, size_t bytes) {
+  (void)memory;
+  (void)bytes;
+}
+
+#endif
+
 /* Where a file cannot be mapped: a copy, aligned as a mapping is. */
 static lfm_status lfm_file_read(lfm_file *file, const char *path) {
   FILE *stream = fopen(path, "rb");
@@ -44,6 +61,7 @@ static lfm_status lfm_file_read(lfm_file *file, const char *path) {
   held = malloc(LFM_WEIGHT_BYTES + 63);
   if (held != NULL) {
     unsigned char *bytes = held + (64 - (uintptr_t)held % 64) % 64;
+    lfm_huge_pages(held, LFM_WEIGHT_BYTES);
     const int whole = fread(bytes, 1, LFM_WEIGHT_BYTES, stream) == LFM_WEIGHT_BYTES && fgetc(stream) == EOF;
     status = ferror(stream) ? LFM_ERROR_WEIGHTS_MISSING : whole ? LFM_OK : LFM_ERROR_WEIGHTS_SIZE;
     file->bytes = bytes;
@@ -101,7 +119,8 @@ lfm_status lfm_file_open(lfm_file *file, const char *path) {
   held = mmap(NULL, LFM_WEIGHT_BYTES, PROT_READ, MAP_PRIVATE, descriptor, 0);
   close(descriptor);
   if (held == MAP_FAILED) return lfm_file_read(file, path);
-  posix_madvise(held, LFM_WEIGHT_BYTES, POSIX_MADV_WILLNEED);
+  /* Nothing is read ahead: the thread that reads a weight first brings it in, near itself, a huge page at a time. */
+  lfm_huge_pages(held, LFM_WEIGHT_BYTES);
   file->bytes = held;
   file->held = held;
   file->mapped = 1;
