@@ -78,8 +78,8 @@ interface PlanInput {
 /** One program for each variant of the target. */
 export function planPrograms({ target, ...input }: PlanInput): readonly VariantProgram[] {
   return target.variants.map((variant) => {
-    const { name, atoms, vectorBytes, threads } = variant;
-    const facts = { variant: name, atoms, vectorBytes, threads, weights: target.weights.place };
+    const { name, atoms, vectors, threads } = variant;
+    const facts = { variant: name, atoms, vectors, threads, weights: target.weights.place };
     return { variant, program: plan({ ...input, target: facts }) };
   });
 }

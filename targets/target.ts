@@ -5,7 +5,8 @@
 import type { Manifest } from "../runtime/manifest.ts";
 import type { DotAtom } from "../compiler/kernel/atom.ts";
 import type { Kernel } from "../compiler/kernel/ir.ts";
-import type { Program } from "../compiler/plan/program.ts";
+import type { VectorMachine } from "../compiler/kernel/vector-machine.ts";
+import type { Program, Space, Step } from "../compiler/plan/program.ts";
 
 export interface TargetVariant {
   /** `simd128`, `avx2`, … */
@@ -16,8 +17,7 @@ export interface TargetVariant {
   readonly threads: boolean;
   /** Dot atoms, best first. */
   readonly atoms: readonly DotAtom[];
-  /** Bytes of a vector register. */
-  readonly vectorBytes: number;
+  readonly vectors: VectorMachine;
 }
 
 /** One emitted unit: a module or a source file. */
@@ -63,6 +63,16 @@ export type EmittedKernels =
   | { readonly kind: "module"; readonly binary: Uint8Array; readonly features: readonly string[] }
   | { readonly kind: "source"; readonly text: string };
 
+/** Steps that a program of their own times one by one, and the spaces that they run in. */
+export interface TimedSteps {
+  readonly kernels: readonly Kernel[];
+  readonly steps: readonly Step[];
+  /** Of each space, in bytes. */
+  readonly bytes: Readonly<Record<Space, number>>;
+  /** Where the rows of a call begin in the memory. */
+  readonly rowsOffset: number;
+}
+
 export interface Target {
   /** As in `--target`. */
   readonly name: Manifest["target"];
@@ -76,8 +86,10 @@ export interface Target {
   readonly emit: (program: Program, variant: TargetVariant, options: EmitOptions) => EmittedCode;
   /** The text files round the code: entry points, build files. */
   readonly files: (input: PackageInput) => readonly PackageFile[];
-  /** Emits bare kernels over a memory of `memoryBytes`, whole pages: for conformance tests and microbenchmarks. */
+  /** Emits bare kernels over a memory of `memoryBytes`, whole pages: for conformance tests and the machine's roofs. */
   readonly emitKernels: (kernels: readonly Kernel[], variant: TargetVariant, memoryBytes: number) => EmittedKernels;
+  /** Emits the sources of a program that times steps; null where kernels are called from here, as a module's are. */
+  readonly emitTimer: ((steps: TimedSteps, variant: TargetVariant) => readonly PackageFile[]) | null;
 }
 
 export interface EmitOptions {

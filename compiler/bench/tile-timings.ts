@@ -85,7 +85,7 @@ export async function measureTiles(
         inTurns(own, warmSeconds);
         const samples = inTurns(own, seconds);
         return own.map(({ candidate: { atom, tile, kernel } }, i): TileTiming => {
-          const { operations, loads } = countKernel(kernel, { rows }, { vectorBytes: variant.vectorBytes });
+          const { operations, loads } = countKernel(kernel, { rows }, { vectorBytes: variant.vectors.bytes });
           return { atom: atom.name, tile, shape, rows, seconds: median(required(samples[i], "samples")), operations, loads };
         });
       }),

@@ -101,7 +101,7 @@ const attend: Rule = (node, context) => {
   const attending = attention({
     ...cache,
     heads,
-    tile: attentionTile(heads / cache.kvHeads, context.target.vectorBytes),
+    tile: attentionTile(heads / cache.kvHeads, context.target.vectors),
     scale: Number(node.attributes.scale),
     window: typeof window === "number" ? window : null,
     queryStride: context.strideOf(q),

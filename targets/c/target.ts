@@ -16,6 +16,7 @@ import { scalar } from "./isa/scalar.ts";
 import { cPackageFiles } from "./package.ts";
 import { projectFiles, unitPath } from "./project.ts";
 import { takenNames } from "./taken-names.ts";
+import { emitTimer } from "./timer.ts";
 import { emitKernelSource, emitUnit } from "./unit.ts";
 
 /** The instruction sets of each target, worst first. */
@@ -29,8 +30,9 @@ export const instructionSets = {
 const largestMemory = 2 ** 48;
 const cacheLine = 64;
 
-function variantOf({ name, targets, atoms, registers }: Isa): TargetVariant {
-  return { name, features: targets, threads: true, atoms, vectorBytes: registers.at(-1) ?? cacheLine };
+function variantOf({ name, targets, atoms, registers, registerCount }: Isa): TargetVariant {
+  const vectors = { bytes: registers.at(-1) ?? cacheLine, registers: registerCount, prefetches: true };
+  return { name, features: targets, threads: true, atoms, vectors };
 }
 
 function cTarget(name: keyof typeof instructionSets): Target {
@@ -52,6 +54,7 @@ function cTarget(name: keyof typeof instructionSets): Target {
     },
     files: (input) => [...projectFiles(projectOf(input)), ...cPackageFiles(input)],
     emitKernels: (kernels, variant) => ({ kind: "source", text: emitKernelSource(kernels, isaOf(variant)) }),
+    emitTimer: (steps, variant) => emitTimer(steps, isaOf(variant)),
   };
 }
 

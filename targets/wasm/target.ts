@@ -6,10 +6,11 @@ import { emitKernels } from "./kernels.ts";
 import { emitModule } from "./module.ts";
 import { packageFiles } from "./package.ts";
 
-const vectorBytes = 16;
+/** Engines on x86-64 have sixteen. */
+const vectors = { bytes: 16, registers: 16, prefetches: false };
 const single: readonly TargetVariant[] = [
-  { name: "simd128", features: ["simd128"], threads: false, atoms: [simd128], vectorBytes },
-  { name: "relaxed", features: ["simd128", "relaxed"], threads: false, atoms: [relaxed], vectorBytes },
+  { name: "simd128", features: ["simd128"], threads: false, atoms: [simd128], vectors },
+  { name: "relaxed", features: ["simd128", "relaxed"], threads: false, atoms: [relaxed], vectors },
 ];
 const threaded = single.map((variant): TargetVariant => ({ ...variant, threads: true }));
 
@@ -34,4 +35,5 @@ export const wasmSimd: Target = {
   emitKernels: (kernels, { threads: shared }, memoryBytes) => {
     return { kind: "module", ...emitKernels(kernels, { pages: memoryBytes / pageBytes, shared }) };
   },
+  emitTimer: null,
 };

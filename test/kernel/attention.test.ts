@@ -30,10 +30,17 @@ const shapes = fc.record({
   kvHeads: fc.integer({ min: 1, max: 2 }),
   headSize: fc.constantFrom(2, 8, 20, 34, 64),
   window: fc.constantFrom(null, 1, 17, 64, 100),
-  vectorBytes: fc.constantFrom(16, 32, 64),
+  vectors: fc.record({ bytes: fc.constantFrom(16, 32, 64), registers: fc.constantFrom(16, 32), prefetches: fc.boolean() }),
 });
 
-const usual = { format: "q8_0", group: 2, kvHeads: 1, headSize: 64, window: null, vectorBytes: 16 } as const;
+const usual = {
+  format: "q8_0",
+  group: 2,
+  kvHeads: 1,
+  headSize: 64,
+  window: null,
+  vectors: { bytes: 16, registers: 16, prefetches: false },
+} as const;
 
 /** Rows that look as if they followed each other: of two sessions, and on both sides of another row. */
 const nearRuns = [
@@ -47,7 +54,7 @@ const nearRuns = [
 
 test("attention of kernels has the bits of the contract's", () => {
   fc.assert(
-    fc.property(shapes, runs, ({ format, group, kvHeads, headSize, window, vectorBytes }, pieces) => {
+    fc.property(shapes, runs, ({ format, group, kvHeads, headSize, window, vectors }, pieces) => {
       const random = seededBy(`${format} ${group} ${headSize} ${pieces.length}`);
       const numbers = (count: number): Float32Array => Float32Array.from({ length: count }, () => 4 * random.unit() - 2);
       const [width, heads] = [kvHeads * headSize, group * kvHeads];
@@ -66,7 +73,7 @@ test("attention of kernels has the bits of the contract's", () => {
       );
       const scale = Math.fround(0.3);
       const stride = heads * headSize;
-      const tile = attentionTile(group, vectorBytes);
+      const tile = attentionTile(group, vectors);
       const kernel = attention({ ...cache, heads, scale, window, queryStride: stride, outputStride: stride, tile });
       const queries = numbers(rows.length * stride);
       const out = new Float32Array(rows.length * stride);

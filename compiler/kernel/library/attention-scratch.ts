@@ -53,7 +53,7 @@ export interface ScratchLayout {
 /** Scratch of one attention call over a cache of this shape for `heads` query heads. */
 export function scratchLayout({ format, headSize, kvHeads, heads }: KvCacheShape & { readonly heads: number }): ScratchLayout {
   const group = heads / kvHeads;
-  const recordsStart = kvFormats[format].toFloats ? blockSize * kvFormats.f32.rowBytes(headSize) : 0;
+  const recordsStart = format === "f32" ? 0 : blockSize * kvFormats.f32.rowBytes(headSize);
   const queryBytes = queryFields(headSize).end;
   return { recordsStart, queryBytes, bytes: recordsStart + runRows(group) * group * queryBytes };
 }

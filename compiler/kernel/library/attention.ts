@@ -5,17 +5,18 @@
  * Gimelshein, 2018, with a fixed tree.)
  *
  * Rows of a session that follow each other are served together: the keys of a block, and then its values, become f32 once for all of
- * them and for all query heads that share a cached head. A query, one head of one row, keeps its weights and sums in the scratch memory.
+ * them and for all query heads that share a cached head. A row alone may take them from the cache as it goes, and asks for the next block
+ * meanwhile. A query, one head of one row, keeps its weights and sums in the scratch memory.
  */
 import { blockSize } from "../../numeric/quantize.ts";
 import { recordKernel, type KernelBuilder } from "../builder.ts";
 import type { Kernel, Value } from "../ir.ts";
 import { queryFields, runRows, scratchLayout, type Visible } from "./attention-scratch.ts";
-import { tileName, weighedValues, writeScores, type AttentionTile } from "./attention-tiles.ts";
+import { tileName, weighedValues, writeScores, type AttentionTile, type BlockPart } from "./attention-tiles.ts";
 import { weighBlock } from "./attention-weights.ts";
 import { largerInteger, smallerInteger } from "./functions.ts";
 import { cacheName, headKeyBytes, headValueBytes, valuesStart, type KvCacheSpec } from "./kv-cache.ts";
-import { kvFormats } from "./kv-formats.ts";
+import { keysToFloats, kvFormats, valueToFloats } from "./kv-formats.ts";
 import { f32Bytes, f32Offset, f32x16, forChunks, laneCount } from "./lanes.ts";
 import { numberName } from "./names.ts";
 import { rowCount, rowFields, rowList } from "./rows.ts";
@@ -92,32 +93,87 @@ interface Run {
   readonly values: Value;
   /** Of the first row. */
   readonly position: Value;
-  /** Rows. */
-  readonly length: Value;
+  /** Rows; the number 1 for a row alone whose heads are one tile. */
+  readonly length: Value | 1;
   readonly scratch: Value;
 }
 
-function attendRun(b: KernelBuilder, spec: AttentionSpec, run: Run): void {
-  const { headSize } = spec;
+function attendRun(b: KernelBuilder, spec: AttentionSpec, run: Run & { readonly length: Value }): void {
+  const attend = (rows: Run, source: BlockSource): void => {
+    attendBlocks(b, spec, rows, source);
+    forTiles(b, spec, rows, ({ records, out }) => {
+      writeResults(b, spec, records, out);
+    });
+  };
+  if (spec.format === "f32") attend(run, fromCache);
+  else if (!spec.tile.readsCache) attend(run, fromScratch);
+  else {
+    b.if(
+      b.eq(run.length, 1),
+      () => {
+        attend({ ...run, length: 1 }, fromCache);
+      },
+      () => {
+        attend(run, fromScratch);
+      },
+    );
+  }
+}
+
+/** Where products take the keys and the values of a block from. */
+interface BlockSource {
+  keys(b: KernelBuilder, spec: AttentionSpec, run: Run, block: Value, panels: Visible): BlockPart;
+  values(b: KernelBuilder, spec: AttentionSpec, run: Run, block: Value, positions: Visible): BlockPart;
+}
+
+const fromCache: BlockSource = {
+  keys: (b, { format, headSize }, { keys }, block) => {
+    const blockBytes = (blockSize / laneCount) * kvFormats[format].panelBytes(headSize);
+    return { from: b.advance(keys, block, blockBytes), format: kvFormats[format], isCache: true };
+  },
+  values: (b, { format, headSize }, { values }, block) => {
+    const blockBytes = blockSize * kvFormats[format].rowBytes(headSize);
+    return { from: b.advance(values, block, blockBytes), format: kvFormats[format], isCache: true };
+  },
+};
+
+/** Both become f32 in the same scratch memory, one after the other. */
+const fromScratch: BlockSource = {
+  keys: (b, spec, run, block, panels) => {
+    const { headSize } = spec;
+    const { from, format } = fromCache.keys(b, spec, run, block, panels);
+    b.for("panel", panels.from, panels.to, 1, (panel) => {
+      const to = b.advance(run.scratch, panel, kvFormats.f32.panelBytes(headSize));
+      keysToFloats(b, format, headSize, b.advance(from, panel, format.panelBytes(headSize)), to);
+    });
+    return { from: run.scratch, format: kvFormats.f32, isCache: false };
+  },
+  values: (b, spec, run, block, positions) => {
+    const { headSize } = spec;
+    const { from, format } = fromCache.values(b, spec, run, block, positions);
+    b.for("position", positions.from, positions.to, 1, (position) => {
+      const to = b.advance(run.scratch, position, kvFormats.f32.rowBytes(headSize));
+      valueToFloats(b, format, headSize, b.advance(from, position, format.rowBytes(headSize)), to);
+    });
+    return { from: run.scratch, format: kvFormats.f32, isCache: false };
+  },
+};
+
+function attendBlocks(b: KernelBuilder, spec: AttentionSpec, run: Run, source: BlockSource): void {
   const last = b.sub(b.add(run.position, run.length), 1);
   const firstBlock = b.divU(lowestSeen(b, spec, run.position), blockSize);
   b.for("block", firstBlock, b.add(b.divU(last, blockSize), 1), 1, (block) => {
     const seen = seenOf(b, spec, block, { first: run.position, last });
-    const keys = blockKeys(b, spec, run, block, panelsOf(b, spec.tile, seen));
+    const keys = source.keys(b, spec, run, block, panelsOf(b, spec.tile, seen));
     forBlockTiles(b, spec, run, block, ({ queries, records, visible, isFirst }) => {
       const panels = panelsOf(b, spec.tile, visible);
       writeScores(b, spec, { queries, keys, records, panels });
-      b.for("weighed", 0, spec.tile.queries, 1, (query) => {
-        weighBlock(b, spec, b.advance(records, query, scratchLayout(spec).queryBytes), { visible, panels, isFirst });
-      });
+      weighBlock(b, spec, records, { visible, panels, isFirst });
     });
-    const values = blockValues(b, spec, run, block, seen);
+    const values = source.values(b, spec, run, block, seen);
     forBlockTiles(b, spec, run, block, ({ records, visible, isFirst }) => {
       weighedValues(b, spec, { values, records, visible, isFirst });
     });
-  });
-  forTiles(b, spec, run, ({ records, row, query }) => {
-    writeResults(b, spec, records, b.advance(b.advance(run.out, row, spec.outputStride * f32Bytes), query, headSize * f32Bytes));
   });
 }
 
@@ -141,56 +197,38 @@ function panelsOf(b: KernelBuilder, { panels }: AttentionTile, { from, to }: Vis
   return { from: tiles(from), to: tiles(b.add(to, positions - 1)) };
 }
 
-/** The keys of a block as f32 panels. */
-function blockKeys(b: KernelBuilder, { format, headSize }: AttentionSpec, { keys, scratch }: Run, block: Value, panels: Visible): Value {
-  const { toFloats, panelBytes } = kvFormats[format];
-  const cached = b.advance(keys, block, (blockSize / laneCount) * panelBytes(headSize));
-  if (!toFloats) return cached;
-  b.for("panel", panels.from, panels.to, 1, (panel) => {
-    const to = b.advance(scratch, panel, kvFormats.f32.panelBytes(headSize));
-    toFloats.panel(b, headSize, b.advance(cached, panel, panelBytes(headSize)), to);
-  });
-  return scratch;
-}
-
-/** The values of a block as rows of f32. */
-function blockValues(b: KernelBuilder, { format, headSize }: AttentionSpec, { values, scratch }: Run, block: Value, seen: Visible): Value {
-  const { toFloats, rowBytes } = kvFormats[format];
-  const cached = b.advance(values, block, blockSize * rowBytes(headSize));
-  if (!toFloats) return cached;
-  b.for("position", seen.from, seen.to, 1, (position) => {
-    const to = b.advance(scratch, position, kvFormats.f32.rowBytes(headSize));
-    toFloats.row(b, headSize, b.advance(cached, position, rowBytes(headSize)), to);
-  });
-  return scratch;
-}
-
-/** The queries of a tile: heads of one row of the run. */
-interface TileQueries {
-  readonly row: Value;
-  /** The first head of the tile, among those that share a cached head. */
-  readonly query: Value;
-  /** What the first of them keeps; that of the others follows. */
+/** Heads of one row of the run. Pointers are to the first of them; what belongs to the others follows. */
+interface Tile {
+  readonly queries: Value;
+  readonly out: Value;
   readonly records: Value;
+  readonly position: Value;
 }
 
-function forTiles(b: KernelBuilder, spec: AttentionSpec, { length, scratch }: Run, body: (tile: TileQueries) => void): void {
-  const { heads, kvHeads, tile } = spec;
+function forTiles(b: KernelBuilder, spec: AttentionSpec, run: Run, body: (tile: Tile) => void): void {
+  const { heads, kvHeads, headSize, queryStride, outputStride } = spec;
   const { recordsStart, queryBytes } = scratchLayout(spec);
   const group = heads / kvHeads;
-  b.for("member", 0, length, 1, (row) => {
-    const records = b.advance(b.advance(scratch, 1, recordsStart), row, group * queryBytes);
-    b.for("query", 0, group, tile.queries, (query) => {
-      body({ row, query, records: b.advance(records, query, queryBytes) });
+  const first = b.advance(run.scratch, 1, recordsStart);
+  if (run.length === 1) {
+    body({ queries: run.queries, out: run.out, records: first, position: run.position });
+    return;
+  }
+  b.for("member", 0, run.length, 1, (row) => {
+    b.for("query", 0, group, spec.tile.queries, (query) => {
+      const placeOf = (from: Value, rowBytes: number, bytes: number): Value => b.advance(b.advance(from, row, rowBytes), query, bytes);
+      body({
+        queries: placeOf(run.queries, queryStride * f32Bytes, headSize * f32Bytes),
+        out: placeOf(run.out, outputStride * f32Bytes, headSize * f32Bytes),
+        records: placeOf(first, group * queryBytes, queryBytes),
+        position: b.add(run.position, row),
+      });
     });
   });
 }
 
-/** A tile whose row sees positions of the block. */
-interface BlockTile {
-  /** The first of the tile's queries; the others follow it. */
-  readonly queries: Value;
-  readonly records: Value;
+/** A tile and what it has to do with a block. */
+interface BlockTile extends Tile {
   readonly visible: Visible;
   /** Whether this is the first block that the row sees. */
   readonly isFirst: Value;
@@ -198,15 +236,14 @@ interface BlockTile {
 
 /** Emits `body` for the tiles whose rows see something of the block. */
 function forBlockTiles(b: KernelBuilder, spec: AttentionSpec, run: Run, block: Value, body: (tile: BlockTile) => void): void {
-  const { headSize, queryStride } = spec;
-  forTiles(b, spec, run, ({ row, query, records }) => {
-    const position = b.add(run.position, row);
+  forTiles(b, spec, run, (tile) => {
+    const { position } = tile;
     const visible = seenOf(b, spec, block, { first: position, last: position });
-    b.if(b.lt(visible.from, visible.to), () => {
-      const queries = b.advance(b.advance(run.queries, row, queryStride * f32Bytes), query, headSize * f32Bytes);
-      const isFirst = b.eq(block, b.divU(lowestSeen(b, spec, position), blockSize));
-      body({ queries, records, visible, isFirst });
-    });
+    const attend = (): void => {
+      body({ ...tile, visible, isFirst: b.eq(block, b.divU(lowestSeen(b, spec, position), blockSize)) });
+    };
+    if (run.length === 1) attend();
+    else b.if(b.lt(visible.from, visible.to), attend);
   });
 }
 

@@ -3,6 +3,7 @@
  * of them at once; a value is a row. f32 and f16 store elements; q8_0 stores 8-bit groups of 32 along the head with their f32 scales
  * behind them, quantised like activations (numeric/quantize).
  */
+import { required } from "../../errors.ts";
 import { groupSize, roundUp } from "../../numeric/quantize.ts";
 import type { Index, KernelBuilder } from "../builder.ts";
 import { f32, vector, type Value } from "../ir.ts";
@@ -12,13 +13,14 @@ import { groupScale } from "./quantize.ts";
 
 export type KvFormatName = "f32" | "f16" | "q8_0";
 
-/** Both write what the f32 format would hold. */
-export interface ToFloats {
-  /** A panel of 16 keys, to [headSize, 16]. */
-  readonly panel: (b: KernelBuilder, headSize: number, panel: Value, to: Value) => void;
-  /** A value with its padding, to [valueColumns]. */
-  readonly row: (b: KernelBuilder, headSize: number, row: Value, to: Value) => void;
+/** Panels of 16 keys that follow each other. */
+export interface KeyPanels {
+  readonly from: Value;
+  readonly count: number;
 }
+
+/** How often the body of a loop is written: addresses are computed once for them. */
+type Unroll = 1 | 4;
 
 export interface KvFormat {
   readonly name: KvFormatName;
@@ -26,8 +28,16 @@ export interface KvFormat {
   readonly panelBytes: (headSize: number) => number;
   /** Bytes of a value of one head. */
   readonly rowBytes: (headSize: number) => number;
-  /** How the format becomes f32; null where it is. */
-  readonly toFloats: ToFloats | null;
+  /** Emits `body` for the head's elements in rising order, d + u, each with a vector f32x16 of every panel: the element of its 16 keys. */
+  readonly forKeys: (
+    b: KernelBuilder,
+    headSize: number,
+    panels: KeyPanels,
+    unroll: Unroll,
+    body: (d: Value, u: number, keys: readonly Value[]) => void,
+  ) => void;
+  /** Chunk `chunk` + i of a value as f32x16, padding included; an i above 0 asks for an even `chunk`. */
+  readonly valueChunk: (b: KernelBuilder, headSize: number, row: Value, chunk: Value, i: number) => Value;
   /** Puts a key, `headSize` f32, into lane `lane` of a panel. */
   readonly writeKey: (b: KernelBuilder, headSize: number, key: Value, panel: Value, lane: Value) => void;
   /** Puts a value, `headSize` f32, into its row; the row's padding becomes 0. */
@@ -37,11 +47,6 @@ export interface KvFormat {
 /** Elements of a cached value: whole chunks. */
 export function valueColumns(headSize: number): number {
   return roundUp(headSize, laneCount);
-}
-
-/** Turns of a loop of `count` that its body holds: addresses are computed once for them. */
-function unrollOf(count: number): number {
-  return count % 4 === 0 ? 4 : 1;
 }
 
 /** Emits `body` for each turn of a loop from one multiple of `unroll` to another: the turn is index + u. */
@@ -58,23 +63,52 @@ function forUnrolled(
   });
 }
 
+/** `unroll`, or 1 where that does not divide `count`. */
+function unrollOf(count: number, unroll: Unroll): Unroll {
+  return count % unroll === 0 ? unroll : 1;
+}
+
+/** Writes a panel of 16 keys as the f32 format holds it: [headSize, 16]. */
+export function keysToFloats(b: KernelBuilder, { forKeys }: KvFormat, headSize: number, panel: Value, to: Value): void {
+  forKeys(b, headSize, { from: panel, count: 1 }, 4, (d, u, [key]) => {
+    b.store(required(key, "key"), to, b.mul(d, chunkBytes), u * chunkBytes);
+  });
+}
+
+/** Writes a value as the f32 format holds it: [valueColumns]. */
+export function valueToFloats(b: KernelBuilder, { valueChunk }: KvFormat, headSize: number, row: Value, to: Value): void {
+  const chunks = valueColumns(headSize) / laneCount;
+  forUnrolled(b, "chunk", 0, chunks, unrollOf(chunks, 4), (chunk, u) => {
+    b.store(valueChunk(b, headSize, row, chunk, u), to, b.mul(chunk, chunkBytes), u * chunkBytes);
+  });
+}
+
 /** How a float format moves elements. */
 interface FloatCodec {
   readonly bytes: number;
-  readonly toFloats: ToFloats | null;
+  /** 16 elements as f32. */
+  readonly read: (b: KernelBuilder, pointer: Value, index: Value, offset: number) => Value;
   readonly writeOne: (b: KernelBuilder, x: Value, pointer: Value, index: Value) => void;
   readonly write: (b: KernelBuilder, x: Value, pointer: Value, element: Value) => void;
 }
 
-function floatFormat(name: "f32" | "f16", { bytes, toFloats, writeOne, write }: FloatCodec): KvFormat {
+function floatFormat(name: "f32" | "f16", { bytes, read, writeOne, write }: FloatCodec): KvFormat {
+  const vectorBytes = laneCount * bytes;
   return {
     name,
-    panelBytes: (headSize) => headSize * laneCount * bytes,
+    panelBytes: (headSize) => headSize * vectorBytes,
     rowBytes: (headSize) => valueColumns(headSize) * bytes,
-    toFloats,
+    forKeys: (b, headSize, { from, count }, unroll, body) => {
+      forUnrolled(b, "d", 0, headSize, unrollOf(headSize, unroll), (d, u) => {
+        const at = b.mul(d, vectorBytes);
+        const keys = Array.from({ length: count }, (_, i) => read(b, from, at, (i * headSize + u) * vectorBytes));
+        body(d, u, keys);
+      });
+    },
+    valueChunk: (b, _, row, chunk, i) => read(b, row, b.mul(chunk, vectorBytes), i * vectorBytes),
     writeKey: (b, headSize, key, panel, lane) => {
       b.for("d", 0, headSize, 1, (d) => {
-        writeOne(b, b.load(f32, key, b.mul(d, f32Bytes)), panel, b.add(b.mul(d, laneCount * bytes), b.mul(lane, bytes)));
+        writeOne(b, b.load(f32, key, b.mul(d, f32Bytes)), panel, b.add(b.mul(d, vectorBytes), b.mul(lane, bytes)));
       });
     },
     writeValue: (b, headSize, value, row) => {
@@ -88,7 +122,7 @@ function floatFormat(name: "f32" | "f16", { bytes, toFloats, writeOne, write }: 
 
 const f32Format = floatFormat("f32", {
   bytes: 4,
-  toFloats: null,
+  read: (b, pointer, index, offset) => b.load(f32x16, pointer, index, offset),
   writeOne: (b, x, pointer, index) => {
     b.store(x, pointer, index);
   },
@@ -97,26 +131,9 @@ const f32Format = floatFormat("f32", {
   },
 });
 
-const halfBytes = 2;
-
-/** Chunks of 16 halves to f32. */
-function halvesToFloats(b: KernelBuilder, chunks: number, from: Value, to: Value): void {
-  forUnrolled(b, "chunk", 0, chunks, unrollOf(chunks), (chunk, u) => {
-    const halves = b.load(vector("i16", laneCount), from, b.mul(chunk, laneCount * halfBytes), u * laneCount * halfBytes);
-    b.store(halfToFloat(b, b.widenS(halves)), to, b.mul(chunk, chunkBytes), u * chunkBytes);
-  });
-}
-
 const f16Format = floatFormat("f16", {
-  bytes: halfBytes,
-  toFloats: {
-    panel: (b, headSize, panel, to) => {
-      halvesToFloats(b, headSize, panel, to);
-    },
-    row: (b, headSize, row, to) => {
-      halvesToFloats(b, valueColumns(headSize) / laneCount, row, to);
-    },
-  },
+  bytes: 2,
+  read: (b, pointer, index, offset) => halfToFloat(b, b.widenS(b.load(vector("i16", laneCount), pointer, index, offset))),
   writeOne: (b, x, pointer, index) => {
     b.store(floatToHalf(b, x), pointer, index, 0, 1, "i16");
   },
@@ -127,8 +144,8 @@ const f16Format = floatFormat("f16", {
 });
 
 /** 16 signed bytes as f32. */
-function bytesToFloat(b: KernelBuilder, bytes: Value): Value {
-  return b.toFloat(b.widenS(b.widenS(bytes)));
+function bytesToFloat(b: KernelBuilder, pointer: Value, index: Value, offset: number): Value {
+  return b.toFloat(b.widenS(b.widenS(b.load(vector("i8", laneCount), pointer, index, offset))));
 }
 
 const groupsOf = (headSize: number): number => Math.ceil(headSize / groupSize);
@@ -147,34 +164,35 @@ function forHeadGroups(
   for (let group = 0; group < groupsOf(headSize); group++) body(group, [chunk(group * groupSize), chunk(group * groupSize + laneCount)]);
 }
 
+/** [headSize][16] bytes, then [groups][16] scales. */
+function q8PanelBytes(headSize: number): number {
+  return headSize * laneCount + groupsOf(headSize) * chunkBytes;
+}
+
+const chunksPerGroup = groupSize / laneCount;
+
 const q8Format: KvFormat = {
   name: "q8_0",
-  // [headSize][16] bytes, then [groups][16] scales.
-  panelBytes: (headSize) => headSize * laneCount + groupsOf(headSize) * chunkBytes,
+  panelBytes: q8PanelBytes,
   // [columns] bytes, then [groups] scales.
   rowBytes: (headSize) => valueColumns(headSize) + groupsOf(headSize) * f32Bytes,
-  toFloats: {
-    panel: (b, headSize, panel, to) => {
-      b.for("group", 0, groupsOf(headSize), 1, (group) => {
-        const scales = b.load(f32x16, panel, b.mul(group, chunkBytes), headSize * laneCount);
-        const first = b.mul(group, groupSize);
-        const end = headSize % groupSize === 0 ? b.add(first, groupSize) : smallerInteger(b, b.add(first, groupSize), b.int(headSize));
-        forUnrolled(b, "d", first, end, unrollOf(headSize), (d, u) => {
-          const q = bytesToFloat(b, b.load(vector("i8", laneCount), panel, b.mul(d, laneCount), u * laneCount));
-          b.store(b.mul(scales, q), to, b.mul(d, chunkBytes), u * chunkBytes);
-        });
+  forKeys: (b, headSize, { from, count }, unroll, body) => {
+    const panels = Array.from({ length: count }, (_, i) => i * q8PanelBytes(headSize));
+    b.for("group", 0, groupsOf(headSize), 1, (group) => {
+      const scales = panels.map((panel) => b.load(f32x16, from, b.mul(group, chunkBytes), panel + headSize * laneCount));
+      const first = b.mul(group, groupSize);
+      const end = headSize % groupSize === 0 ? b.add(first, groupSize) : smallerInteger(b, b.add(first, groupSize), b.int(headSize));
+      forUnrolled(b, "d", first, end, unrollOf(headSize, unroll), (d, u) => {
+        const at = b.mul(d, laneCount);
+        const keys = scales.map((scale, i) => b.mul(scale, bytesToFloat(b, from, at, required(panels[i], "panel") + u * laneCount)));
+        body(d, u, keys);
       });
-    },
-    row: (b, headSize, row, to) => {
-      const chunks = valueColumns(headSize) / laneCount;
-      const chunksPerGroup = groupSize / laneCount;
-      forUnrolled(b, "chunk", 0, chunks, unrollOf(chunks), (chunk, u) => {
-        const q = bytesToFloat(b, b.load(vector("i8", laneCount), row, b.mul(chunk, laneCount), u * laneCount));
-        const group = b.mul(b.divU(chunk, chunksPerGroup), f32Bytes);
-        const scale = b.loadSplat(f32x16, row, group, valueColumns(headSize) + Math.floor(u / chunksPerGroup) * f32Bytes);
-        b.store(b.mul(scale, q), to, b.mul(chunk, chunkBytes), u * chunkBytes);
-      });
-    },
+    });
+  },
+  valueChunk: (b, headSize, row, chunk, i) => {
+    const group = b.mul(b.divU(chunk, chunksPerGroup), f32Bytes);
+    const scale = b.loadSplat(f32x16, row, group, valueColumns(headSize) + Math.floor(i / chunksPerGroup) * f32Bytes);
+    return b.mul(scale, bytesToFloat(b, row, b.mul(chunk, laneCount), i * laneCount));
   },
   writeKey: (b, headSize, key, panel, lane) => {
     forHeadGroups(b, headSize, key, (group, chunks) => {

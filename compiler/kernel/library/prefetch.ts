@@ -11,5 +11,15 @@ const distance = 4096;
 
 /** Asks for the lines of `bytes` bytes, a page further than pointer + index, of a run of memory that is read in rising order. */
 export function prefetchAhead(b: KernelBuilder, pointer: Value, index: Index, bytes: number): void {
+  prefetchLines(b, pointer, index, { distance, bytes });
+}
+
+/** Asks for the lines of `bytes` bytes, `distance` bytes further than pointer + index. */
+export function prefetchLines(
+  b: KernelBuilder,
+  pointer: Value,
+  index: Index,
+  { distance, bytes }: { readonly distance: number; readonly bytes: number },
+): void {
   for (let line = 0; line < bytes; line += lineBytes) b.prefetch(pointer, index, distance + line);
 }

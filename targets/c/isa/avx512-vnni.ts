@@ -32,6 +32,7 @@ export const avx512Vnni: Isa = {
   name: "avx512-vnni",
   targets: ["avx2", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"],
   registers: [16, 32, 64],
+  registerCount: 32,
   byRegister: {
     ...byRegister,
     lt: wide("lt", compared("_CMP_LT_OQ", "lt")),

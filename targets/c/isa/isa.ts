@@ -52,6 +52,7 @@ export interface Isa {
   readonly headers: readonly string[];
   /** Widths of the registers in bytes, narrowest first; none where vectors are arrays. */
   readonly registers: readonly number[];
+  readonly registerCount: number;
   /** The C type of a register. */
   readonly registerType: (element: Element, bytes: number) => string;
   readonly byRegister: Readonly<Partial<Record<OperationName, RegisterRow>>>;

@@ -10,6 +10,7 @@ export const base: Omit<Isa, "name" | "targets" | "atoms"> = {
   architecture: "arm",
   headers: ["arm_neon.h"],
   registers: [registerBytes],
+  registerCount: 32,
   registerType,
   byRegister,
   byValue,

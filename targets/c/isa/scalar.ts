@@ -12,6 +12,7 @@ export const scalar: Isa = {
   targets: [],
   headers: [],
   registers: [],
+  registerCount: 16,
   registerType: noRegisters,
   byRegister: {},
   byValue: {},

@@ -242,6 +242,7 @@ export function store(pointer: string, value: string, element: Element, bytes: n
 /** What every x86-64 set has in common. */
 export const x86: Omit<Isa, "name" | "targets" | "registers" | "atoms"> = {
   architecture: "x86",
+  registerCount: 16,
   headers: ["immintrin.h"],
   registerType,
   byRegister,

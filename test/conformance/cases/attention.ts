@@ -97,8 +97,12 @@ interface Run {
   readonly rows: readonly Row[];
 }
 
-/** Bytes of vectors, for tiles of every form. */
-const vectors = [16, 32, 64];
+/** Vectors for tiles of every form. */
+const vectors = [
+  { bytes: 16, registers: 16, prefetches: false },
+  { bytes: 32, registers: 16, prefetches: true },
+  { bytes: 64, registers: 32, prefetches: true },
+];
 
 /** Groups of 1 to 4 heads that share a cached head; sizes of no, one and several groups of 32, of one chunk and of more than a tile. */
 const groupShapes: readonly Heads[] = [
