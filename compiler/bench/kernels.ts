@@ -13,7 +13,8 @@ import type { Program, Space, Step, StepArgument } from "../plan/program.ts";
 import { instantiateKernels, type KernelInstance } from "./instance.ts";
 import { kernelCost, rowsOfStep, unitCount, type CallRows, type CostContext } from "./kernel-cost.ts";
 import type { Roofs } from "./roofs.ts";
-import { benchShapes } from "./shapes.ts";
+import { benchShapes, type BenchShape } from "./shapes.ts";
+import { timeSteps } from "./step-timer.ts";
 import { median, now, samplesOf, type Patience } from "./timing.ts";
 
 /** A kernel at one shape: medians over passes of the mean over its calls in a pass. */
@@ -58,9 +59,14 @@ interface Planned extends CostContext {
   readonly rows: readonly number[];
 }
 
-/** The plans that hold a kernel whose name holds `pattern`; nothing is measured yet. */
-export function plansWith(target: Target, variant: TargetVariant, pattern: string): readonly Planned[] {
-  const plans = benchShapes.flatMap(({ model, quants, rows }) =>
+/** The plans of `shapes` that hold a kernel whose name holds `pattern`; nothing is measured yet. */
+export function plansWith(
+  target: Target,
+  variant: TargetVariant,
+  pattern: string,
+  shapes: readonly BenchShape[] = benchShapes,
+): readonly Planned[] {
+  const plans = shapes.flatMap(({ model, quants, rows }) =>
     quants.map((quant): Planned => {
       const options: CompileOptions = { model: model.name, target: target.name, quant, context, prefillChunk: 64 };
       const { graph, constants, programs } = draftPrograms(model, { ...target, variants: [variant] }, options);
@@ -73,16 +79,35 @@ export function plansWith(target: Target, variant: TargetVariant, pattern: strin
 
 /** Measures the kernels of a plan whose name holds `pattern`. */
 export async function measurePlan(target: Target, planned: Planned, roofs: Roofs, pattern: string): Promise<readonly KernelFigure[]> {
-  const { program, variant } = planned;
+  const secondsOf = target.emitTimer === null ? await moduleTimer(target, planned) : programTimer(target, planned);
+  const figures: KernelFigure[] = [];
+  for (const rows of planned.rows) {
+    const call: CallRows = { rows, logits: 1, position };
+    figures.push(...figuresOf(target, planned, roofs, call, await secondsOf(call)));
+  }
+  return figures.filter(({ record }) => record.kernel.includes(pattern));
+}
+
+/** Median seconds of every step of a call, over whole passes. */
+type CallTimer = (call: CallRows) => Promise<readonly number[]>;
+
+/** Steps in a program of their own. */
+function programTimer(target: Target, { program, variant }: Planned): CallTimer {
+  const { kernels, steps, memory } = program;
+  const bytes = { memory: memory.bytes, weights: memory.weights.bytes, thread: memory.threadBytes };
+  const timed = { kernels, steps, bytes, rowsOffset: memory.rows.offset };
+  return async (call) => (await timeSteps({ target, variant }, timed, call, patience)).map(({ median }) => median);
+}
+
+/** Steps called from here, in one instance of the kernels' module. */
+async function moduleTimer(target: Target, { program, variant }: Planned): Promise<CallTimer> {
   const starts = spaceStarts(target, program);
   const machine = await instantiateKernels(target, variant, program.kernels, starts.end);
-  return planned.rows.flatMap((rows) => {
-    const call: CallRows = { rows, logits: 1, position };
+  return (call) => {
     writeRows(machine.memory, program, call);
     const argumentsOf = (step: Step) => step.arguments.map((argument) => valueOf(argument, step, call, machine.base, starts));
-    const seconds = passTimes(program, machine, argumentsOf);
-    return figuresOf(target, planned, roofs, call, seconds).filter(({ record }) => record.kernel.includes(pattern));
-  });
+    return Promise.resolve(passTimes(program, machine, argumentsOf));
+  };
 }
 
 /** Where each space begins in the one memory that bare kernels run on, and where the last ends. */

@@ -2,19 +2,23 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Target, TargetVariant } from "../../targets/target.ts";
 import { detectFeatures, type Manifest } from "../../runtime/index.ts";
 import { LfmcError, required } from "../errors.ts";
 import { findCompiler } from "../native/compiler.ts";
+import { hasRunner } from "../native/executable.ts";
 import { runsVariant } from "../native/processor.ts";
+import { measureBarriers, type BarrierCost } from "./barriers.ts";
 import { measurePlan, plansWith, type KernelFigure } from "./kernels.ts";
 import { measureArtefact, type MeasuredWork, type Measurement, type ModelPlace } from "./measurement.ts";
 import { checkFits, type ModelSpeed } from "./model.ts";
+import { programRoofs } from "./program-roofs.ts";
 import { measureRoofs, type Roofs } from "./roofs.ts";
 import { decodeBytes, prefillMacs, tokenCost } from "./token-cost.ts";
 
-/** One combination of threads, variant and depth. */
-export interface BenchRecord extends ModelSpeed {
+/** One combination of threads, variant and depth. What barriers cost, only C tells. */
+export interface BenchRecord extends ModelSpeed, Partial<BarrierCost> {
   readonly threads: number;
   readonly variant: string;
   readonly depth: number;
@@ -74,7 +78,8 @@ export async function artefactRecords(
       onStage(`measuring the machine, threads ${count}`);
       const variant = variantNamed(target, measurement);
       const roofs = await measureRoofs({ target, variant, threads: count });
-      const setting = { manifest, threads: count, roofs, host: await host(target, variant) };
+      const barriers = barriersOf({ manifest, ...place }, variant, count);
+      const setting = { manifest, threads: count, roofs, barriers, host: await host(target, variant) };
       measured.set(
         count,
         measurement.measured.map((each) => benchRecord(setting, measurement, each)),
@@ -91,11 +96,19 @@ interface Setting {
   readonly manifest: Manifest;
   readonly threads: number;
   readonly roofs: Roofs;
+  readonly barriers: BarrierCost | null;
   readonly host: Host;
 }
 
+/** null for a module. */
+function barriersOf({ manifest, base, library }: MeasuredArtefact, { name: variant }: TargetVariant, threads: number): BarrierCost | null {
+  if (library === null) return null;
+  const weights = new URL(required(manifest.weights[0], "weights").path, base);
+  return measureBarriers({ name: manifest.name, library: fileURLToPath(library), weights: fileURLToPath(weights), variant, threads });
+}
+
 function benchRecord(
-  { manifest, threads, roofs, host: { engine, cpu } }: Setting,
+  { manifest, threads, roofs, barriers, host: { engine, cpu } }: Setting,
   { variant, firstTokenSeconds }: Measurement,
   { work, speed: { prefillTokensPerSecond, decodeTokensPerSecond }, peakBytes }: MeasuredWork,
 ): BenchRecord {
@@ -115,6 +128,7 @@ function benchRecord(
     readBandwidth: roofs.readBandwidth,
     roofRatio: (decodeTokensPerSecond * bytesPerToken) / roofs.readBandwidth,
     prefillRoofRatio: (prefillTokensPerSecond * prefillMacs(cost, work.prompt)) / macRate,
+    ...barriers,
     engine,
     cpu,
   };
@@ -135,9 +149,18 @@ export interface Host {
 /** The engine of modules with its version; of C, the compiler and the variant before it. */
 export async function host(target: Target, variant: TargetVariant): Promise<Host> {
   const { node, v8 } = process.versions;
-  const cpu = cpus()[0]?.model.trim() ?? "unknown";
-  if (target.name === "wasm-simd") return { engine: `Node ${node}, V8 ${v8}`, cpu };
-  return { engine: `${(await findCompiler()).version}, C ${variant.name}, Node ${node}`, cpu };
+  if (target.name === "wasm-simd") return { engine: `Node ${node}, V8 ${v8}`, cpu: processor() };
+  const { engine, cpu } = await programHost(variant);
+  return { engine: `${engine}, Node ${node}`, cpu };
+}
+
+/** Of a C program. */
+async function programHost({ name }: TargetVariant): Promise<Host> {
+  return { engine: `${(await findCompiler()).version}, C ${name}`, cpu: processor() };
+}
+
+function processor(): string {
+  return cpus()[0]?.model.trim() ?? "unknown";
 }
 
 /** Roofs of a variant, and figures of the target's kernels. */
@@ -160,27 +183,38 @@ export interface KernelWish {
  */
 export async function kernelFigures(target: Target, wish: KernelWish, onStage: OnStage): Promise<readonly VariantFigures[]> {
   const { pattern } = wish;
-  const measured = await inTurn(runnableVariants(target, wish.variant), async (variant): Promise<readonly VariantFigures[]> => {
-    const plans = plansWith(target, variant, pattern);
-    if (plans.length === 0) return [];
-    onStage(`measuring the machine, ${variant.name}`);
-    const roofs = await measureRoofs({ target, variant, threads: 1 });
-    onStage(`measuring kernels, ${variant.name}`);
-    const figures = await inTurn(plans, (planned) => measurePlan(target, planned, roofs, pattern));
-    return [{ variant: variant.name, host: await host(target, variant), roofs, figures: figures.flat() }];
-  });
+  const measured = await inTurn(
+    runnableVariants(target, wish.variant, runsAsProgram(target)),
+    async (variant): Promise<readonly VariantFigures[]> => {
+      const plans = plansWith(target, variant, pattern);
+      if (plans.length === 0) return [];
+      onStage(`measuring the machine, ${variant.name}`);
+      const isModule = target.emitTimer === null;
+      const roofs = await (isModule ? measureRoofs({ target, variant, threads: 1 }) : programRoofs({ target, variant }));
+      onStage(`measuring kernels, ${variant.name}`);
+      const figures = await inTurn(plans, (planned) => measurePlan(target, planned, roofs, pattern));
+      return [
+        { variant: variant.name, host: await (isModule ? host(target, variant) : programHost(variant)), roofs, figures: figures.flat() },
+      ];
+    },
+  );
   onStage(null);
   return measured.flat();
 }
 
-/** The variants of one thread, or of any number, that run here: all, or the one of that name. Throws native/machine where there is none. */
-export function runnableVariants(target: Target, variant: string | null): readonly TargetVariant[] {
-  const runnable = target.variants.filter(runsHere(target)).filter(({ name }) => variant === null || name === variant);
+/** The variants of one thread, or of any number, that `runs` holds for: all, or the one of that name. Throws native/machine where there is none. */
+export function runnableVariants(target: Target, variant: string | null, runs = runsHere(target)): readonly TargetVariant[] {
+  const runnable = target.variants.filter(runs).filter(({ name }) => variant === null || name === variant);
   if (runnable.length > 0) return runnable;
   throw new LfmcError("native/machine", `has no variant ${variant === null ? "" : `"${variant}" `}that this machine runs`, {
     subject: target.name,
     hint: `it has ${[...new Set(target.variants.map(({ name }) => name))].join(", ")}; choose another --target`,
   });
+}
+
+/** The same of programs. Which instructions an emulator runs, it alone knows. */
+function runsAsProgram(target: Target): (variant: TargetVariant) => boolean {
+  return target.emitTimer !== null && hasRunner() ? () => true : runsHere(target);
 }
 
 /** Whether this engine runs a variant's modules on one thread, or this processor its C. */

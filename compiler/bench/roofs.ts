@@ -26,7 +26,7 @@ export interface RoofSetting {
 }
 
 /** Larger than the last-level cache of any machine that lends few of its cores. */
-const streamedBytes = 256 * 2 ** 20;
+export const streamedBytes = 256 * 2 ** 20;
 const patience = { least: 5, most: 12, seconds: 0.3 };
 
 /** Measures them; takes some seconds, and 256 MB while it runs. */
@@ -70,7 +70,7 @@ const leastSeconds = 0.02;
 const fewestSteps = 1 << 16;
 const mostSteps = 1 << 29;
 /** Of one thread: what a kernel reads, and half way on what it writes; an atom of sixteen rows writes eight times sixteen of them. */
-const rateBytes = 65536;
+export const rateBytes = 65536;
 
 /** Multiply-adds a second. */
 async function multiplyRate(run: KernelFunction, base: number, threads: number, { macsPerStep }: RateKernel): Promise<number> {

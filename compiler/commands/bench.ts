@@ -72,6 +72,7 @@ async function benchArtefact(artefact: string, { prompt, decode, depth, threads,
   };
   const work = { prompt, decode, depths: depth, threads };
   const records = await artefactRecords({ manifest, ...place }, loadTarget, work, progress);
+  const hasBarriers = records.some(({ barriersPerToken }) => barriersPerToken !== undefined);
   if (json) print(JSON.stringify(records, null, 2));
   else
     print(
@@ -79,9 +80,10 @@ async function benchArtefact(artefact: string, { prompt, decode, depth, threads,
         ...describeHosts(records),
         `${artefact}: prompt ${prompt}, decode ${decode} tokens; medians`,
         "",
-        printTable(records, benchColumns),
+        printTable(records, [...benchColumns, ...(hasBarriers ? [barrierColumn] : [])]),
         "",
         ...benchNotes,
+        ...(hasBarriers ? [barrierNote] : []),
       ].join("\n"),
     );
 }
@@ -144,6 +146,14 @@ const benchColumns: readonly Column<BenchRecord>[] = [
   { title: "MB/token", cell: ({ bytesPerToken }) => (bytesPerToken / 1e6).toFixed(1) },
   { title: "read GB/s", cell: ({ readBandwidth }) => giga(readBandwidth) },
 ];
+
+/** Of C alone. */
+const barrierColumn: Column<BenchRecord> = {
+  title: "barriers",
+  cell: ({ barriersPerToken = 0, barrierSeconds = 0, decodeTokensPerSecond }) =>
+    `${(100 * barriersPerToken * barrierSeconds * decodeTokensPerSecond).toFixed(2)} %`,
+};
+const barrierNote = "barriers: what a decoded token's barriers take, each passed as when no thread comes late, of the token's time";
 
 /** What the table's titles are too short for. */
 const benchNotes = [

@@ -44,7 +44,7 @@ export async function buildExecutable(folder: string, manifest: Manifest): Promi
   const compiler = await findCompiler();
   checkMachine(compiler, manifest);
   const sources = await readSources(folder, manifest);
-  const name = process.platform === "win32" ? `${manifest.name}.exe` : manifest.name;
+  const name = executableFile(manifest.name);
   return await build({ place: join(folder, "build"), name, compiler, sources, link: [] });
 }
 
@@ -56,17 +56,33 @@ export async function buildSource(name: string, text: string): Promise<Built> {
   return await build({ place: null, name: library, compiler, sources, link: ["-shared"] });
 }
 
+/** A program of C sources for `target`, in the user's cache. Throws native/compiler, native/machine. */
+export async function buildProgram(
+  name: string,
+  target: Manifest["target"],
+  files: readonly { readonly path: string; readonly text: string }[],
+): Promise<Built> {
+  const compiler = await findCompiler();
+  checkMachine(compiler, { name, target });
+  const sources = new Map(files.map(({ path, text }) => [path, Buffer.from(text)]));
+  return await build({ place: null, name: executableFile(name), compiler, sources, link: [] });
+}
+
+function executableFile(name: string): string {
+  return process.platform === "win32" ? `${name}.exe` : name;
+}
+
 const architectures: Readonly<Partial<Record<Manifest["target"], "x86" | "arm">>> = { "c-x86": "x86", "c-arm": "arm" };
 
-function checkMachine({ command, machine }: Compiler, { name, target }: Manifest): void {
+function checkMachine({ command, machine }: Compiler, { name, target }: Pick<Manifest, "name" | "target">): void {
   const wanted = architectures[target];
   if (wanted === undefined || wanted === architectureOf(machine)) return;
   throw new LfmcError("native/machine", `is ${wanted === "arm" ? "AArch64" : "x86-64"} code, and ${command} compiles for ${machine}`, {
     subject: `${name} (${target})`,
     hint:
       wanted === "arm"
-        ? 'set CC=aarch64-linux-gnu-gcc and LFMC_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max", or compile the model for this machine'
-        : "compile the model with --target c, which runs everywhere, or c-arm",
+        ? 'set CC=aarch64-linux-gnu-gcc and LFMC_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max", or choose a target of this machine'
+        : "choose --target c, which runs everywhere, or c-arm",
   });
 }
 

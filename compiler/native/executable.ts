@@ -7,7 +7,7 @@ import type { Manifest } from "../../runtime/manifest.ts";
 import { hostForeignInterface } from "../../runtime/foreign.ts";
 import { LfmcError, required } from "../errors.ts";
 import { parseJson } from "../import/json.ts";
-import { buildExecutable } from "./build.ts";
+import { buildExecutable, type Built } from "./build.ts";
 import { firstLines, runCommand, wordsOf } from "./command.ts";
 
 /** Whether `forward` and `run` take the executable: LFMC_RUNNER is set, be it to nothing, or there is no other way. */
@@ -27,17 +27,29 @@ async function runExecutable(
   args: readonly string[],
   { threads, variant }: ExecutableFlags,
 ): Promise<string> {
-  const { path } = await buildExecutable(folder, manifest);
-  const [command, ...before] = [...wordsOf(process.env.LFMC_RUNNER ?? ""), path];
+  const built = await buildExecutable(folder, manifest);
   const shared = ["--weights", join(folder, required(manifest.weights[0], "weights").path)];
   if (threads !== undefined) shared.push("--threads", String(threads));
   if (variant !== undefined) shared.push("--variant", variant);
-  const { status, stdout, stderr } = await runCommand(required(command, "command"), [...before, ...args, ...shared]);
+  return await runProgram(built, [...args, ...shared], "give other tokens, threads or variant, as it says");
+}
+
+/** Whether programs are run by another one, an emulator: LFMC_RUNNER names it. */
+export function hasRunner(): boolean {
+  return wordsOf(process.env.LFMC_RUNNER ?? "").length > 0;
+}
+
+/**
+ * Runs a built program to its end, under LFMC_RUNNER where that is set; returns what it printed. Throws run/input with the program's own
+ * complaint and `hint`, native/machine where it cannot be run.
+ */
+export async function runProgram({ path }: Pick<Built, "path">, args: readonly string[], hint: string): Promise<string> {
+  const [command, ...before] = [...wordsOf(process.env.LFMC_RUNNER ?? ""), path];
+  const { status, stdout, stderr } = await runCommand(required(command, "command"), [...before, ...args]);
   if (status === 0) return stdout;
   const fact = firstLines(stderr, 2).replace(/^error: /, "") || `ended with status ${status ?? "none"}`;
-  // The executable ends with 1 or 2 where it has said itself what is wrong.
-  if (status === 1 || status === 2)
-    throw new LfmcError("run/input", fact, { subject: path, hint: "give other tokens, threads or variant, as it says" });
+  // The program ends with 1 or 2 where it has said itself what is wrong.
+  if (status === 1 || status === 2) throw new LfmcError("run/input", fact, { subject: path, hint });
   throw new LfmcError("native/machine", `cannot be run: ${fact}`, {
     subject: required(command, "command"),
     hint: 'set LFMC_RUNNER to what runs it ("qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max"), or to nothing where this machine does',

@@ -3,7 +3,7 @@
  * forward pass. The rest of the library (library/) knows nothing of kernels.
  */
 import type { Kernel } from "../../compiler/kernel/ir.ts";
-import type { Program, Step, StepArgument } from "../../compiler/plan/program.ts";
+import type { Program, Space, Step, StepArgument } from "../../compiler/plan/program.ts";
 import type { Isa } from "./isa/isa.ts";
 import { lowerKernel, parameterText } from "./lower.ts";
 import { functionSymbol } from "./names.ts";
@@ -27,7 +27,7 @@ export function emitUnit(program: Program, isa: Isa, name: string): string {
   body.block(
     `const lfm_unit ${unitSymbol(isa.name)} =`,
     () => {
-      body.line(`"${isa.name}", forward, self_test`);
+      body.line(`"${isa.name}", forward, self_test, ${program.steps.length - 1}`);
     },
     ";",
   );
@@ -80,7 +80,8 @@ function headOf({ name, parameters }: Kernel): string {
   return `void ${functionSymbol(name)}(${parameters.map(parameterText).join(", ")})`;
 }
 
-const contraction = [
+/** No fused multiply-add, whatever flags the build has. */
+export const contraction = [
   "#if defined(__clang__)",
   "#pragma STDC FP_CONTRACT OFF",
   "#elif defined(__GNUC__)",
@@ -111,7 +112,7 @@ const gccFeatures = {
 } as const;
 
 /** What comes before a unit's functions, and after the last: headers, and the instruction set, which no flags of the build need name. */
-function frame({ architecture, targets, headers }: Isa): { readonly head: readonly string[]; readonly tail: readonly string[] } {
+export function frame({ architecture, targets, headers }: Isa): { readonly head: readonly string[]; readonly tail: readonly string[] } {
   const includes = [...headers, "math.h", "stddef.h", "stdint.h", "string.h"].map((header) => `#include <${header}>`);
   if (targets.length === 0) return { head: [...architectures[architecture], ...includes], tail: [] };
   const choice = [
@@ -129,18 +130,9 @@ function frame({ architecture, targets, headers }: Isa): { readonly head: readon
 
 /** One thread's part: every step on its share, and a barrier after each, because the next may need what all threads wrote. */
 function writeForward(writer: CWriter, { steps }: Program, isa: Isa): void {
-  const args = steps.flatMap((step) => step.arguments);
-  const uses = (space: string): boolean => args.some((arg) => arg.kind === "address" && arg.space === space);
   writer.line(comment("One thread's part of the forward pass over the rows of a call."));
   writer.block(`static void forward(const lfm_call *call)`, () => {
-    writer.line("unsigned char *const memory = call->memory;");
-    if (uses("weights")) writer.line("const unsigned char *const weights = call->weights;");
-    if (uses("thread")) writer.line("unsigned char *const scratch = call->scratch;");
-    for (const count of ["rows", "logits"] as const) {
-      if (args.some((arg) => arg.kind === "count" && arg.of === count) || steps.some(({ units }) => units === count)) {
-        writer.line(`const int32_t ${count} = call->${count};`);
-      }
-    }
+    writeSpaces(writer, steps);
     if (steps.some(({ units }) => units !== null)) writer.line("lfm_range share;");
     if (isa.enter !== null) writer.line(isa.enter);
     steps.forEach((step, i) => {
@@ -152,17 +144,35 @@ function writeForward(writer: CWriter, { steps }: Program, isa: Isa): void {
   });
 }
 
+/** Declares the spaces and counts of a call that the steps use. */
+export function writeSpaces(writer: CWriter, steps: readonly Step[]): void {
+  const args = steps.flatMap((step) => step.arguments);
+  const uses = (space: Space): boolean => args.some((arg) => arg.kind === "address" && arg.space === space);
+  if (uses("memory")) writer.line("unsigned char *const memory = call->memory;");
+  if (uses("weights")) writer.line("const unsigned char *const weights = call->weights;");
+  if (uses("thread")) writer.line("unsigned char *const scratch = call->scratch;");
+  for (const count of ["rows", "logits"] as const) {
+    if (args.some((arg) => arg.kind === "count" && arg.of === count) || steps.some(({ units }) => units === count)) {
+      writer.line(`const int32_t ${count} = call->${count};`);
+    }
+  }
+}
+
 function writeStep(writer: CWriter, step: Step): void {
-  const text = `${callText(functionSymbol(step.kernel), step.arguments.map(argumentText), "  ")};`;
   writer.line(comment(step.label));
   if (step.units === null) {
     writer.block("if (call->thread == 0)", () => {
-      writer.line(text);
+      writer.line(stepText(step));
     });
     return;
   }
   writer.line(`share = lfm_share(call, ${step.units});`);
-  writer.line(text);
+  writer.line(stepText(step));
+}
+
+/** The kernel's call, in the names that writeSpaces declares; bounds are those of `share`. */
+export function stepText(step: Step): string {
+  return `${callText(functionSymbol(step.kernel), step.arguments.map(argumentText), "  ")};`;
 }
 
 const spaces = { memory: "memory", weights: "weights", thread: "scratch" } as const;

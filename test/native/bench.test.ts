@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { streamRead, streamStepBytes } from "../../compiler/bench/roof-kernels.ts";
 import { instantiateKernels } from "../../compiler/bench/instance.ts";
+import { plansWith } from "../../compiler/bench/kernels.ts";
 import { required } from "../../compiler/errors.ts";
 import { runsVariant } from "../../compiler/native/processor.ts";
 import { loadTarget } from "../../compiler/targets.ts";
@@ -42,15 +43,36 @@ test("an artefact gives one record for each number of threads, which names compi
   writeFakeArtefact(artefact);
   const parsed: unknown = JSON.parse(await output(["bench", artefact, "--prompt", "8", "--decode", "4", "--threads", "1,2", "--json"]));
   const records = (parsed as readonly unknown[]).map(record);
-  expect(records.map(({ threads, variant }) => [threads, variant])).toEqual([
-    [1, "scalar"],
-    [2, "scalar"],
+  // The fake unit waits twice in a call, which begins and ends at a barrier.
+  expect(records.map(({ threads, variant, barriersPerToken }) => [threads, variant, barriersPerToken])).toEqual([
+    [1, "scalar", 0],
+    [2, "scalar", 4],
   ]);
+  expect(records.map(({ barrierSeconds }) => Number(barrierSeconds) > 0)).toEqual([false, true]);
   for (const { engine, readBandwidth, decodeTokensPerSecond } of records) {
     expect(engine).toMatch(/^(gcc|clang) \S+, C scalar, Node \d/);
     expect(Number(readBandwidth)).toBeGreaterThan(1e8);
     expect(Number(decodeTokensPerSecond)).toBeGreaterThan(0);
   }
+});
+
+test("the table says what barriers cost, in C alone", async () => {
+  const artefact = join(folder, "told");
+  writeFakeArtefact(artefact);
+  const text = await output(["bench", artefact, "--prompt", "8", "--decode", "4", "--threads", "2"]);
+  expect(text).toMatch(/read GB\/s +barriers$/m);
+  expect(text).toMatch(/^ +2 +scalar .* \d+\.\d\d %$/m);
+  expect(text).toContain("barriers: what");
+});
+
+test("a unit tells how often its threads wait in a call", async () => {
+  const target = await loadTarget("c");
+  const variant = required(target.variants[0], "variant");
+  const { program } = required(plansWith(target, variant, "n2x640")[0], "plan");
+  const { text } = target.emit(program, variant, { memoryBytes: program.memory.bytes, text: true, name: "demo" });
+  const waits = text.match(/lfm_demo_wait\(call\);/g)?.length;
+  expect(waits).toBe(program.steps.length - 1);
+  expect(text).toMatch(new RegExp(`"scalar", forward, self_test, ${waits}\n`));
 });
 
 test("portable code runs everywhere, and no processor is of two kinds", () => {

@@ -264,3 +264,10 @@ int32_t lfm_likeliest(const lfm_model *model, int32_t index) {
 const char *lfm_variant(const lfm_model *model) { return model == NULL ? NULL : model->unit->name; }
 
 int32_t lfm_threads(const lfm_model *model) { return model == NULL ? 0 : model->threads; }
+
+/* A call begins and ends at a barrier. */
+int32_t lfm_barriers(const lfm_model *model) { return model == NULL || model->pool == NULL ? 0 : model->unit->barriers + 2; }
+
+void lfm_run_barriers(lfm_model *model, int32_t count) {
+  if (model != NULL && model->pool != NULL) lfm_pool_barriers(model->pool, count - 2);
+}

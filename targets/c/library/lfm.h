@@ -136,6 +136,13 @@ LFM_API int32_t lfm_threads(const lfm_model *model);
 LFM_API size_t lfm_memory_offset(void);
 LFM_API lfm_status lfm_run(lfm_model *model, int32_t rows, int32_t logits);
 
+/*
+ * For benchmarks: how often the model's threads wait for one another in a call; and as many waits as `count` in a row, at least 2, with no work
+ * between. On one thread there is nothing to wait for.
+ */
+LFM_API int32_t lfm_barriers(const lfm_model *model);
+LFM_API void lfm_run_barriers(lfm_model *model, int32_t count);
+
 #ifdef __cplusplus
 }
 #endif

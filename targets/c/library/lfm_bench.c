@@ -1,6 +1,6 @@
 /*
  * The model's speed: reading a prompt in the largest calls that a session takes, and decoding one token after the other, both from
- * `depth` tokens on. Medians over repeats, after a warm-up.
+ * `depth` tokens on. Medians over repeats, after a warm-up. Barriers: their share of a decoded token's time, were no thread ever late.
  */
 #if !defined(_WIN32) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
@@ -23,7 +23,7 @@ typedef struct work {
 } work;
 
 typedef struct speed {
-  double prefill_seconds, first_seconds, decode_seconds;
+  double prefill_seconds, first_seconds, decode_seconds, barrier_seconds;
 } speed;
 
 static int by_value(const void *a, const void *b) {
@@ -48,6 +48,19 @@ static void go_to(lfm_model *model, int32_t depth) { lfm_require(lfm_rewind(mode
 /* Whether another sample is wanted. */
 static int goes_on(int count, double begin) {
   return count < LEAST_SAMPLES || (count < MOST_SAMPLES && lfm_seconds() - begin < patience_seconds);
+}
+
+/* Of one barrier among many in a row; 0 on one thread. */
+static double measure_barriers(lfm_model *model) {
+  enum { BARRIERS = 2000, SAMPLES = 21 };
+  double samples[SAMPLES];
+  if (lfm_threads(model) == 1) return 0;
+  for (int i = 0; i < SAMPLES; i++) {
+    const double start = lfm_seconds();
+    lfm_run_barriers(model, BARRIERS);
+    samples[i] = (lfm_seconds() - start) / BARRIERS;
+  }
+  return median(samples, SAMPLES);
 }
 
 static speed measure(lfm_model *model, const int32_t *tokens, work asked) {
@@ -78,6 +91,7 @@ static speed measure(lfm_model *model, const int32_t *tokens, work asked) {
     decodes[count] = lfm_seconds() - start;
   }
   found.decode_seconds = median(decodes, count);
+  found.barrier_seconds = measure_barriers(model);
   return found;
 }
 
@@ -118,11 +132,12 @@ static void print_speed(const lfm_model *model, work asked, speed found, int jso
   if (json) {
     printf("%s\n  {\"threads\":%d,\"variant\":\"%s\",\"depth\":%d,\"prefillTokensPerSecond\":%.9g,\"decodeTokensPerSecond\":%.9g,",
            first ? "[" : ",", (int)lfm_threads(model), lfm_variant(model), (int)asked.depth, prefill, decoded);
-    printf("\"firstTokenSeconds\":%.9g,\"peakBytes\":%.0f,\"engine\":\"%s\"}", found.first_seconds, peak_bytes(), compiler());
+    printf("\"firstTokenSeconds\":%.9g,\"peakBytes\":%.0f,\"barriersPerToken\":%d,\"barrierSeconds\":%.9g,\"engine\":\"%s\"}",
+           found.first_seconds, peak_bytes(), (int)lfm_barriers(model), found.barrier_seconds, compiler());
   } else {
-    if (first) printf("%s\nthreads  variant       depth  prefill tok/s  decode tok/s  first token s  peak MB\n", compiler());
-    printf("%7d  %-12s %6d  %13.1f  %12.1f  %13.3f  %7.0f\n", (int)lfm_threads(model), lfm_variant(model), (int)asked.depth, prefill, decoded,
-           found.first_seconds, peak_bytes() / 1e6);
+    if (first) printf("%s\nthreads  variant       depth  prefill tok/s  decode tok/s  first token s  peak MB  barriers\n", compiler());
+    printf("%7d  %-12s %6d  %13.1f  %12.1f  %13.3f  %7.0f  %6.2f %%\n", (int)lfm_threads(model), lfm_variant(model), (int)asked.depth,
+           prefill, decoded, found.first_seconds, peak_bytes() / 1e6, 100 * lfm_barriers(model) * found.barrier_seconds * decoded);
   }
   fflush(stdout);
 }

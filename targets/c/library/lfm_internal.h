@@ -72,6 +72,7 @@ typedef struct lfm_unit {
   const char *name;
   void (*forward)(const lfm_call *call);
   int (*self_test)(void);
+  int32_t barriers; /* in `forward` */
 } lfm_unit;
 
 @unit_declarations@
@@ -102,6 +103,8 @@ size_t lfm_pool_bytes(void);
 int lfm_pool_start(struct lfm_pool *pool, int32_t threads, lfm_work work, void *context);
 void lfm_pool_run(struct lfm_pool *pool);
 void lfm_pool_stop(struct lfm_pool *pool);
+/* A run whose work is `count` barriers. */
+void lfm_pool_barriers(struct lfm_pool *pool, int32_t count);
 struct lfm_barrier *lfm_pool_barrier(struct lfm_pool *pool);
 
 /* A file of LFM_WEIGHT_BYTES bytes in memory; `held` is what to give back: a mapping, or an allocation. */

@@ -216,6 +216,31 @@ void lfm_pool_run(struct lfm_pool *pool) {
   lfm_barrier_wait(&pool->barrier, pool->threads);
 }
 
+struct lfm_waits {
+  struct lfm_pool *pool;
+  int32_t count;
+};
+
+static void lfm_wait_often(void *context, int32_t thread) {
+  const struct lfm_waits *waits = context;
+  (void)thread;
+  for (int32_t i = 0; i < waits->count; i++) lfm_barrier_wait(&waits->pool->barrier, waits->pool->threads);
+}
+
+/* Between two runs the other threads are at the barrier, and look at the work when they have passed it. */
+void lfm_pool_barriers(struct lfm_pool *pool, int32_t count) {
+  const lfm_work work = pool->work;
+  void *const context = pool->context;
+  struct lfm_waits waits;
+  waits.pool = pool;
+  waits.count = count;
+  pool->work = lfm_wait_often;
+  pool->context = &waits;
+  lfm_pool_run(pool);
+  pool->work = work;
+  pool->context = context;
+}
+
 void lfm_pool_stop(struct lfm_pool *pool) { lfm_pool_end(pool, pool->threads - 1); }
 
 struct lfm_barrier *lfm_pool_barrier(struct lfm_pool *pool) { return &pool->barrier; }

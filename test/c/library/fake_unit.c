@@ -75,4 +75,4 @@ static void forward(const lfm_call *call) {
 
 static int self_test(void) { return FAKE_SELF_TEST; }
 
-const lfm_unit lfm_unit_scalar = {"scalar", forward, self_test};
+const lfm_unit lfm_unit_scalar = {"scalar", forward, self_test, 2};
