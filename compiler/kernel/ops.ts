@@ -50,20 +50,20 @@ function unary(name: string, rule: (type: Type) => Type | undefined, lane: (a: n
   };
 }
 
-/** An i32 operand and a constant. */
-function withConstant(name: string, lane: (a: number, constant: number) => number): Operation {
+/** An operand of one of `elements` and a constant. */
+function withConstant(name: string, elements: readonly Element[], lane: (a: number, constant: number) => number): Operation {
   return {
     result: (args) => {
       const [a] = args;
-      return args.length === 1 && a?.element === "i32" ? a : mismatch(name, args);
+      return args.length === 1 && a && elements.includes(a.element) ? a : mismatch(name, args);
     },
-    meaning: (args, immediates) => operand(args, 0).map((a) => lane(a, operand(immediates, 0))),
+    meaning: (args, immediates, { element }) => operand(args, 0).map((a) => heldAs(element, lane(a, operand(immediates, 0)))),
   };
 }
 
-/** The same of scalars alone. */
+/** The same of i32 scalars alone. */
 function scalarWithConstant(name: string, lane: (a: number, constant: number) => number): Operation {
-  const operation = withConstant(name, lane);
+  const operation = withConstant(name, ["i32"], lane);
   return {
     ...operation,
     result: (args, immediates, asked) => {
@@ -130,6 +130,12 @@ function heldAs(element: Element, value: number): number {
   return (value << unused) >> unused;
 }
 
+/** The bits of an integer lane as an unsigned number, which >>> then shifts. */
+function unsigned(element: Element, value: number): number {
+  const unused = 32 - 8 * bytesOfElement(element);
+  return (value << unused) >>> unused;
+}
+
 export const operations = {
   /** The literal of the type asked for; one immediate, or one a lane. */
   const: {
@@ -148,7 +154,8 @@ export const operations = {
 
   add: binary("add", ["f32", "i32", "i16"], (a, b, { element }) => heldAs(element, a + b)),
   sub: binary("sub", ["f32", "i32"], (a, b, { element }) => (element === "f32" ? f(a - b) : (a - b) | 0)),
-  mul: binary("mul", ["f32", "i32"], (a, b, { element }) => (element === "f32" ? f(a * b) : Math.imul(a, b))),
+  /** Of integers the lower half of the product. */
+  mul: binary("mul", ["f32", "i32", "i16"], (a, b, { element }) => heldAs(element, element === "f32" ? a * b : Math.imul(a, b))),
   div: binary("div", ["f32"], (a, b) => f(a / b)),
   /** b < a ? b : a, and a < b ? b : a: which zero or NaN wins is thereby fixed. */
   min: binary("min", ["f32"], (a, b) => (b < a ? b : a)),
@@ -159,16 +166,13 @@ export const operations = {
   and: binary("and", ["i32", "i16", "i8"], (a, b) => a & b),
   or: binary("or", ["i32", "i16", "i8"], (a, b) => a | b),
   xor: binary("xor", ["i32", "i16", "i8"], (a, b) => a ^ b),
-  /** Shifts by the immediate. Bytes shift too: shrU of an i8 lane sees it as unsigned. */
-  shl: withConstant("shl", (a, bits) => a << bits),
-  shrS: withConstant("shrS", (a, bits) => a >> bits),
+  /** Shifts by the immediate, which is less than the lane's bits. shrU sees lanes as unsigned; bytes have no other shift. */
+  shl: withConstant("shl", ["i32", "i16"], (a, bits) => a << bits),
+  shrS: withConstant("shrS", ["i32", "i16"], (a, bits) => a >> bits),
   shrU: {
-    result: (args) => {
-      const [a] = args;
-      return a?.element === "i32" || a?.element === "i8" ? a : mismatch("shrU", args);
-    },
-    meaning: (args, immediates, type) =>
-      operand(args, 0).map((a) => heldAs(type.element, (type.element === "i8" ? a & 255 : a) >>> operand(immediates, 0))),
+    ...withConstant("shrU", ["i32", "i16", "i8"], (a) => a),
+    meaning: (args, immediates, { element }) =>
+      operand(args, 0).map((a) => heldAs(element, unsigned(element, a) >>> operand(immediates, 0))),
   },
   /** Division and remainder of a scalar by a positive constant, unsigned: no machine divides vectors of integers. */
   divU: scalarWithConstant("divU", (a, divisor) => Math.floor((a >>> 0) / divisor) | 0),

@@ -17,6 +17,7 @@ export function byteBody(isa: Isa, operation: VectorOperation): readonly string[
       return [`memcpy(p, &${parameterName(0)}, ${lanesInMemory(operation) * element});`];
     case "bitcast":
     case "concat":
+      if (op === "bitcast" && operands.every((type) => bytesOfType(type) < bytesOfType(result))) return repeated(result);
       return copied(
         isa,
         result,
@@ -31,6 +32,13 @@ export function byteBody(isa: Isa, operation: VectorOperation): readonly string[
     default:
       return undefined;
   }
+}
+
+/** Returns a value of the operand's bytes over and over. */
+function repeated(result: Type): readonly string[] {
+  const [name, bytes] = [parameterName(0), bytesOfType(result)];
+  const loop = `for (size_t i = 0; i < ${bytes}; i += sizeof ${name}) memcpy((unsigned char *)&r + i, &${name}, sizeof ${name});`;
+  return [`${printType(result)} r;`, loop, "return r;"];
 }
 
 /** Returns a value of these bytes end to end, and zeros behind them. */

@@ -61,11 +61,13 @@ function bitwise(operator: string): LaneRow {
   return elementwise({ i32: infix(operator), i16: narrowed("int16_t", operator), i8: narrowed("int8_t", operator) });
 }
 
-function shift(scalar: string): LaneRow {
+/** i32 lanes by a function that wraps; shorter ones, of the type that `sign` makes of them, fit C's int. */
+function shift(scalar: string, operator: string, sign: "" | "u"): LaneRow {
   return (shifted, i) => {
-    const [bitCount] = shifted.immediates;
-    if (elementOf(shifted) === "i8") return `(int8_t)((uint8_t)${operand(shifted.x(0, i))} >> ${bitCount})`;
-    return `${scalar}(${shifted.x(0, i)}, ${bitCount})`;
+    const [x, [bitCount], element] = [shifted.x(0, i), shifted.immediates, elementOf(shifted)];
+    if (element === "i32") return `${scalar}(${x}, ${bitCount})`;
+    const bits = element.slice(1);
+    return `(int${bits}_t)(${sign === "" ? "" : `(uint${bits}_t)`}${operand(x)} ${operator} ${bitCount})`;
   };
 }
 
@@ -97,7 +99,7 @@ export const laneRows: Readonly<Partial<Record<OperationName, LaneRow>>> = {
   splat: ({ x }) => x(0, "0"),
   add: elementwise({ f32: infix("+"), i32: call("i32_add"), i16: narrowed("int16_t", "+") }),
   sub: elementwise({ f32: infix("-"), i32: call("i32_sub") }),
-  mul: elementwise({ f32: infix("*"), i32: call("i32_mul") }),
+  mul: elementwise({ f32: infix("*"), i32: call("i32_mul"), i16: narrowed("int16_t", "*") }),
   div: elementwise({ f32: infix("/") }),
   min: elementwise({ f32: call("f32_min") }),
   max: elementwise({ f32: call("f32_max") }),
@@ -106,9 +108,9 @@ export const laneRows: Readonly<Partial<Record<OperationName, LaneRow>>> = {
   and: bitwise("&"),
   or: bitwise("|"),
   xor: bitwise("^"),
-  shl: shift("i32_shl"),
-  shrS: shift("i32_shr_s"),
-  shrU: shift("i32_shr_u"),
+  shl: shift("i32_shl", "<<", "u"),
+  shrS: shift("i32_shr_s", ">>", ""),
+  shrU: shift("i32_shr_u", ">>", "u"),
   lt: mask(comparisons.lt),
   eq: mask(comparisons.eq),
   select: (choice, i) => `${choice.test?.(0, i) ?? operand(choice.x(0, i))} ? ${operand(choice.x(1, i))} : ${operand(choice.x(2, i))}`,

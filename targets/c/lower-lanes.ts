@@ -116,16 +116,18 @@ export class LaneVectors implements VectorLowering, VariableLowering {
     this.#scope.define(statement.result, { text, isSimple: isPrimary(text), reads: lanes.reads, isNatural: false }, stemOf(statement.op));
   }
 
-  /** What must be bytes in memory: a call on whole vectors and scalars. */
+  /** What must be bytes in memory: a call on whole vectors and scalars. Other lanes of the same scalar over and over are made of it alone. */
   #call({ op, args, immediates, result }: Let): void {
     const operands = args.map((arg) => {
-      if (arg.type.lanes === 1) return { ...this.#scope.use(arg), stem: stemOf(op) };
+      if (arg.type.lanes === 1) return { ...this.#scope.use(arg), type: arg.type, stem: stemOf(op) };
       const lanes = this.#values.take(arg);
-      return { text: this.#values.whole(lanes), reads: lanes.reads, stem: lanes.stem };
+      const { stem, reads } = lanes;
+      if (op === "bitcast" && lanes.kind === "uniform") return { text: lanes.text, type: { ...arg.type, lanes: 1 }, reads, stem };
+      return { text: this.#values.whole(lanes), type: arg.type, reads, stem };
     });
     // Bytes that are only seen as other lanes are still what they were.
     const stem = op === "bitcast" ? required(operands[0], "operand").stem : stemOf(op);
-    const operation = { op: operationName(op), operands: args.map(({ type }) => type), immediates, result: result.type };
+    const operation = { op: operationName(op), operands: operands.map(({ type }) => type), immediates, result: result.type };
     const text = `${this.#scope.vocabulary.function(operation)}(${operands.map((operand) => operand.text).join(", ")})`;
     const reads = readsOf(operands);
     if (result.type.lanes === 1) this.#scope.define(result, { text, isSimple: true, reads, isNatural: false }, stem);

@@ -158,7 +158,13 @@ export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction> |
     f32x4: f32x4.add,
   })),
   sub: binary(({ i32, f32, i32x4, f32x4 }) => ({ i32: i32.sub, f32: f32.sub, i32x4: i32x4.sub, f32x4: f32x4.sub })),
-  mul: binary(({ i32, f32, i32x4, f32x4 }) => ({ i32: i32.mul, f32: f32.mul, i32x4: i32x4.mul, f32x4: f32x4.mul })),
+  mul: binary(({ i32, f32, i16x8, i32x4, f32x4 }) => ({
+    i32: i32.mul,
+    f32: f32.mul,
+    i16x8: i16x8.mul,
+    i32x4: i32x4.mul,
+    f32x4: f32x4.mul,
+  })),
   div: binary(({ f32, f32x4 }) => ({ f32: f32.div, f32x4: f32x4.div })),
   // pmin and pmax are the IR's choice of operand; scalars have no such instruction.
   min: (operands) =>
@@ -171,16 +177,19 @@ export const emissions: Readonly<Record<Exclude<OperationName, DotInstruction> |
   and: binary(({ i32, v128 }) => ({ i32: i32.and, i8x16: v128.and, i16x8: v128.and, i32x4: v128.and })),
   or: binary(({ i32, v128 }) => ({ i32: i32.or, i8x16: v128.or, i16x8: v128.or, i32x4: v128.or })),
   xor: binary(({ i32, v128 }) => ({ i32: i32.xor, i8x16: v128.xor, i16x8: v128.xor, i32x4: v128.xor })),
-  shl: unary(({ i32, i32x4 }, operands) => ({
+  shl: unary(({ i32, i16x8, i32x4 }, operands) => ({
     i32: (a) => i32.shl(a, i32.const(immediate(operands, 0))),
+    i16x8: (a) => i16x8.shl(a, i32.const(immediate(operands, 0))),
     i32x4: (a) => i32x4.shl(a, i32.const(immediate(operands, 0))),
   })),
-  shrS: unary(({ i32, i32x4 }, operands) => ({
+  shrS: unary(({ i32, i16x8, i32x4 }, operands) => ({
     i32: (a) => i32.shr_s(a, i32.const(immediate(operands, 0))),
+    i16x8: (a) => i16x8.shr_s(a, i32.const(immediate(operands, 0))),
     i32x4: (a) => i32x4.shr_s(a, i32.const(immediate(operands, 0))),
   })),
-  shrU: unary(({ i32, i32x4 }, operands) => ({
+  shrU: unary(({ i32, i16x8, i32x4 }, operands) => ({
     i32: (a) => i32.shr_u(a, i32.const(immediate(operands, 0))),
+    i16x8: (a) => i16x8.shr_u(a, i32.const(immediate(operands, 0))),
     i32x4: (a) => i32x4.shr_u(a, i32.const(immediate(operands, 0))),
     i8x16: (a) => shiftedBytes(operands, a),
   })),

@@ -1,8 +1,7 @@
 /** Portable C99: vectors are arrays of lanes, every operation a loop, and compilers make of it what they can. */
 import { internal } from "../../../compiler/errors.ts";
-import { panelRows } from "../../../compiler/kernel/library/panels.ts";
 import type { Isa } from "./isa.ts";
-import { wideningAtom } from "./widening-atom.ts";
+import { scalarAtom } from "./scalar-atom.ts";
 
 const noRegisters = (): never => internal("the scalar set has no registers");
 
@@ -22,5 +21,5 @@ export const scalar: Isa = {
   prelude: [],
   enter: null,
   leave: null,
-  atoms: [wideningAtom({ name: "scalar", n: panelRows })],
+  atoms: [scalarAtom],
 };

@@ -33,8 +33,8 @@ export function intrinsic(name: string, ...elements: readonly Element[]): Regist
 /** The same with the immediate as its last operand. */
 function withConstant(name: string): RegisterRow {
   return ({ element, bytes, args, immediates }) =>
-    element === "i32"
-      ? `${prefix(bytes)}_${name}_epi32(${required(args[0], "operand")}, ${required(immediates[0], "constant")})`
+    element === "i32" || element === "i16"
+      ? `${prefix(bytes)}_${name}_${suffix(element)}(${required(args[0], "operand")}, ${required(immediates[0], "constant")})`
       : undefined;
 }
 
@@ -71,7 +71,7 @@ function compared(predicate: string, integers: RegisterRow): RegisterRow {
 export const byRegister: Isa["byRegister"] = {
   add: intrinsic("add", "f32", "i32", "i16"),
   sub: intrinsic("sub", "f32", "i32"),
-  mul: ({ element, bytes, args }) => `${prefix(bytes)}_${element === "f32" ? "mul_ps" : "mullo_epi32"}(${args.join(", ")})`,
+  mul: (call) => intrinsic(call.element === "f32" ? "mul" : "mullo", "f32", "i32", "i16")(call),
   div: intrinsic("div", "f32"),
   // minps gives its second operand unless the first is less: the IR's b < a ? b : a with the operands exchanged; maxps likewise.
   min: reversed(intrinsic("min", "f32")),

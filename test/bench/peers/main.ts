@@ -7,7 +7,7 @@ import { cpus, totalmem } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { required } from "../../../compiler/errors.ts";
 import { chart } from "./chart.ts";
-import type { Contender, ModelKind } from "./contenders/contender.ts";
+import { encodings, type Contender, type ModelKind } from "./contenders/contender.ts";
 import { contenders } from "./contenders/index.ts";
 import { contextOf, type Work } from "./figures.ts";
 import { readFlags, type Flags } from "./flags.ts";
@@ -83,7 +83,7 @@ async function modelsOf(able: readonly Contender[], all: readonly Work[]): Promi
     say(`making the model, ${kind}`);
     byKind.set(kind, await prepareModel(kind, shape));
   }
-  checkSameSize([...byKind.values()]);
+  checkSameSize([...byKind].flatMap(([kind, model]) => (encodings[kind] === "q4_0" ? [model] : [])));
   return byKind;
 }
 
@@ -114,7 +114,7 @@ async function occasionOf(): Promise<Occasion> {
     cores: cpus().length,
     memoryBytes: totalmem(),
     date: new Date().toISOString(),
-    weightBytes: Object.fromEntries([...models].map(([kind, { weightBytes }]) => [kind, weightBytes])),
+    weightBytes: Object.fromEntries([...models].map(([kind, { weightBytes }]) => [`${kind} (${encodings[kind]})`, weightBytes])),
     versions: Object.fromEntries(versions),
     repetitions: results.length,
     disturbed: results.filter(({ busyCores }) => busyCores >= quiet).length,

@@ -13,6 +13,8 @@ export interface Tool {
 export const cmake: Tool = { programs: ["cmake"], package: "cmake" };
 export const ninja: Tool = { programs: ["ninja"], package: "ninja-build" };
 export const compiler: Tool = { programs: ["c++"], package: "g++" };
+export const cCompiler: Tool = { programs: ["gcc"], package: "gcc" };
+export const make: Tool = { programs: ["make"], package: "make" };
 export const pip: Tool = { programs: ["pip3", "pip"], package: "python3-pip" };
 export const tar: Tool = { programs: ["tar"], package: "tar" };
 export const emscripten: Tool = { programs: ["em++"], package: "emscripten" };
@@ -40,4 +42,10 @@ export async function runTool(tool: Tool, args: readonly string[], folder?: stri
   if (status === 0) return stdout;
   const complaints = firstLines(`${stderr}\n${stdout.split("\n").slice(-4).join("\n")}`, 4);
   throw new Error(`${[program, ...args.slice(0, 2)].join(" ")}: ${complaints || `status ${status ?? "none"}`}`);
+}
+
+/** The C compiler by its own words: `gcc (Debian 12.2.0-14) 12.2.0`. Throws as runTool does. */
+export async function cCompilerVersion(): Promise<string> {
+  const [line = ""] = (await runTool(cCompiler, ["--version"])).split("\n");
+  return line;
 }

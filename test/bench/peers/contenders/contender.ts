@@ -1,9 +1,16 @@
 /** What the comparison knows of a contender. */
 import type { Figures, Work } from "../figures.ts";
 
-/** Models of the same shape and encoding: one for llama.cpp, and lfmc's artefacts by target. */
-export const modelKinds = ["gguf", "wasm-simd", "c-x86"] as const;
-export type ModelKind = (typeof modelKinds)[number];
+/** Models of the same shape, with the encoding of their matrices: one for llama.cpp, lfmc's artefacts by target, those of plain loops. */
+export const encodings = {
+  gguf: "q4_0",
+  "wasm-simd": "q4_0",
+  "c-x86": "q4_0",
+  c: "q4_0",
+  "plain-f32": "f32",
+  "plain-int8": "int8",
+} as const;
+export type ModelKind = keyof typeof encodings;
 
 export interface Contender {
   /** As `--only` has it. */
@@ -28,5 +35,5 @@ export interface Contender {
   readonly measure: (path: string, work: Work) => Promise<Figures>;
 }
 
-/** What holds of every peer outside of a browser. */
+/** What holds of every peer outside of a browser but the plain loops. */
 export const nodePeer = { isOurs: false, isInBrowser: false, goesDeep: true, mostRounds: Infinity, model: "gguf" } as const;
