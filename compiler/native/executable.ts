@@ -48,8 +48,8 @@ export async function runProgram({ path }: Pick<Built, "path">, args: readonly s
   const { status, stdout, stderr } = await runCommand(required(command, "command"), [...before, ...args]);
   if (status === 0) return stdout;
   const fact = firstLines(stderr, 2).replace(/^error: /, "") || `ended with status ${status ?? "none"}`;
-  // The program ends with 1 or 2 where it has said itself what is wrong.
-  if (status === 1 || status === 2) throw new LfmcError("run/input", fact, { subject: path, hint });
+  // The program ends with 1 or 2 where it has said itself what is wrong; a runner that fails may say nothing.
+  if ((status === 1 || status === 2) && stderr !== "") throw new LfmcError("run/input", fact, { subject: path, hint });
   throw new LfmcError("native/machine", `cannot be run: ${fact}`, {
     subject: required(command, "command"),
     hint: 'set LFMC_RUNNER to what runs it ("qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu max"), or to nothing where this machine does',

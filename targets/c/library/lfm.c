@@ -269,5 +269,5 @@ int32_t lfm_threads(const lfm_model *model) { return model == NULL ? 0 : model->
 int32_t lfm_barriers(const lfm_model *model) { return model == NULL || model->pool == NULL ? 0 : model->unit->barriers + 2; }
 
 void lfm_run_barriers(lfm_model *model, int32_t count) {
-  if (model != NULL && model->pool != NULL) lfm_pool_barriers(model->pool, count - 2);
+  if (model != NULL && model->pool != NULL) lfm_pool_barriers(model->pool, count > 2 ? count - 2 : 0);
 }
