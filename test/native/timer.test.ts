@@ -77,24 +77,22 @@ describe("every kernel of a plan has its figure", () => {
   });
 });
 
-test("three rows take a product longer than one", async () => {
+test("a call of many rows is no call of one", async () => {
   const { target, planned } = await planOf("c", "scalar");
-  const figures = await measurePlan(target, planned, roofs, "n2x640");
-  const [one = 0, three = 0] = figures.map(({ record: { seconds } }) => seconds);
+  const figures = await measurePlan(target, { ...planned, rows: [1, 64] }, roofs, "n2x640");
+  const [one = 0, many = 0] = figures.map(({ record: { seconds } }) => seconds);
   expect(figures).toHaveLength(2);
-  expect(three).toBeGreaterThan(1.5 * one);
+  expect(many).toBeGreaterThan(4 * one);
 });
 
-test("roofs are possible, and a unit's registers multiply faster than single numbers", async (context) => {
-  if (!runsVariant("avx2")) context.skip("this processor does not run avx2");
-  const [plain, wide] = await Promise.all(["scalar", "avx2"].map(async (name) => programRoofs(await planOf("c-x86", name))));
-  for (const found of [required(plain, "roofs"), required(wide, "roofs")]) {
-    expect(found.readBandwidth).toBeGreaterThan(1e8);
-    expect(found.readBandwidth).toBeLessThan(1e12);
-    expect(found.floatRate).toBeGreaterThan(1e7);
+test("roofs are possible", async () => {
+  const found = await programRoofs(await planOf("c", "scalar"));
+  expect(found.readBandwidth).toBeGreaterThan(1e8);
+  expect(found.readBandwidth).toBeLessThan(1e12);
+  for (const rate of [found.dotRate, found.floatRate]) {
+    expect(rate).toBeGreaterThan(1e7);
+    expect(rate).toBeLessThan(1e13);
   }
-  expect(wide?.dotRate).toBeGreaterThan(4 * (plain?.dotRate ?? Infinity));
-  expect(wide?.dotRate).toBeLessThan(1e13);
 });
 
 test("the command prints the fields that it prints of modules", async () => {
