@@ -29,8 +29,6 @@ interface OpenPart {
   readonly hash: Hash;
   /** Of the pieces that are written. */
   readonly pieces: string[];
-  /** What follows them. */
-  readonly piece: Uint8Array;
   bytes: number;
 }
 
@@ -53,6 +51,8 @@ export function weightTrailer(tensorBytes: number, sha256: string): Uint8Array {
 export function createWeightFile(folder: string, { path: pathOf, trailer }: WeightFiles, partBytes: number): WeightFile {
   const whole = createHash("sha256");
   const parts: WeightPart[] = [];
+  /** What follows the open part's written pieces. */
+  const piece = new Uint8Array(weightPieceBytes);
   let part: OpenPart | null = null;
   let offset = 0;
 
@@ -67,10 +67,9 @@ export function createWeightFile(folder: string, { path: pathOf, trailer }: Weig
   const openPart = async (): Promise<OpenPart> => {
     const path = typeof pathOf === "string" ? pathOf : pathOf(parts.length);
     await mkdir(dirname(join(folder, path)), { recursive: true });
-    const [hash, piece] = [createHash("sha256"), new Uint8Array(weightPieceBytes)];
-    return { path, handle: await open(join(folder, path), "wx"), hash, pieces: [], piece, bytes: 0 };
+    return { path, handle: await open(join(folder, path), "wx"), hash: createHash("sha256"), pieces: [], bytes: 0 };
   };
-  const writePiece = async ({ handle, hash, pieces, piece, bytes }: OpenPart): Promise<void> => {
+  const writePiece = async ({ handle, hash, pieces, bytes }: OpenPart): Promise<void> => {
     const written = piece.subarray(0, bytes % weightPieceBytes || weightPieceBytes);
     hash.update(written);
     pieces.push(createHash("sha256").update(written).digest("hex"));
@@ -83,7 +82,7 @@ export function createWeightFile(folder: string, { path: pathOf, trailer }: Weig
       part ??= await openPart();
       const filled = part.bytes % weightPieceBytes;
       const run = bytes.subarray(at, at + Math.min(partBytes - part.bytes, weightPieceBytes - filled));
-      part.piece.set(run, filled);
+      piece.set(run, filled);
       part.bytes += run.length;
       at += run.length;
       if (part.bytes % weightPieceBytes === 0) await writePiece(part);

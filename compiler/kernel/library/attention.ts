@@ -127,13 +127,13 @@ interface BlockSource {
 }
 
 const fromCache: BlockSource = {
-  keys: (b, { format, headSize }, { keys }, block) => {
-    const blockBytes = (blockSize / laneCount) * kvFormats[format].panelBytes(headSize);
-    return { from: b.advance(keys, block, blockBytes), format: kvFormats[format], isCache: true };
+  keys: (b, { format: name, headSize }, { keys }, block) => {
+    const format = kvFormats[name];
+    return { from: b.advance(keys, block, (blockSize / laneCount) * format.panelBytes(headSize)), format, isCache: true };
   },
-  values: (b, { format, headSize }, { values }, block) => {
-    const blockBytes = blockSize * kvFormats[format].rowBytes(headSize);
-    return { from: b.advance(values, block, blockBytes), format: kvFormats[format], isCache: true };
+  values: (b, { format: name, headSize }, { values }, block) => {
+    const format = kvFormats[name];
+    return { from: b.advance(values, block, blockSize * format.rowBytes(headSize)), format, isCache: true };
   },
 };
 
