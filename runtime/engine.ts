@@ -24,6 +24,34 @@ export interface Row {
   readonly wantsLogits: boolean;
 }
 
+/** What a forward call computed after one row: views of the memory, valid until the next call. */
+export class Outcome {
+  readonly #manifest: Manifest;
+  readonly #memory: Engine["memory"];
+  readonly #index: number;
+
+  /** Of the call's `index`th row that wants logits. */
+  constructor(manifest: Manifest, memory: Engine["memory"], index: number) {
+    this.#manifest = manifest;
+    this.#memory = memory;
+    this.#index = index;
+  }
+
+  /** vocabSize f32. */
+  get logits(): Float32Array {
+    const { offset, strideBytes } = this.#manifest.memory.logits;
+    const { buffer, byteOffset = 0 } = this.#memory;
+    return new Float32Array(buffer, byteOffset + offset + this.#index * strideBytes, this.#manifest.model.vocabSize);
+  }
+
+  /** The likeliest token, what `argmax` makes of the logits; throws `run/input` where none of them is a number. */
+  get likeliest(): number {
+    const { buffer, byteOffset = 0 } = this.#memory;
+    const [token = -1] = new Int32Array(buffer, byteOffset + this.#manifest.memory.choices.offset + 4 * this.#index, 1);
+    return token < 0 ? noLikeliest() : token;
+  }
+}
+
 /** Calls the engine with rows that the manifest's limits allow. Rows of one slot must follow each other in position. */
 export class RowRunner {
   readonly #manifest: Manifest;
@@ -47,28 +75,10 @@ export class RowRunner {
   }
 
   /**
-   * One forward call. Returns one view of vocabSize logits per row that wants them, in the rows' order; the views are valid until
-   * the next call. Throws `run/input` or `run/context`.
+   * One forward call. Returns what it computed for each row that wants logits, in the rows' order, valid until the next call. Throws
+   * `run/input` or `run/context`.
    */
-  forward(rows: readonly Row[]): readonly Float32Array[] {
-    const { buffer, start, logitCount } = this.#run(rows);
-    const { offset, strideBytes } = this.#manifest.memory.logits;
-    const { vocabSize } = this.#manifest.model;
-    return Array.from({ length: logitCount }, (_, r) => new Float32Array(buffer, start + offset + r * strideBytes, vocabSize));
-  }
-
-  /**
-   * The same call, of which only the likeliest token after each row that wants logits is read: what `argmax` makes of them. Throws as
-   * `forward` does, and `run/input` where none of a row's logits is a number.
-   */
-  choose(rows: readonly Row[]): readonly number[] {
-    const { buffer, start, logitCount } = this.#run(rows);
-    const choices = new Int32Array(buffer, start + this.#manifest.memory.choices.offset, logitCount);
-    return Array.from(choices, (token) => (token < 0 ? noLikeliest() : token));
-  }
-
-  /** One forward call; returns where the memory starts, and how many rows wanted logits. */
-  #run(rows: readonly Row[]): { readonly buffer: ArrayBufferLike; readonly start: number; readonly logitCount: number } {
+  forward(rows: readonly Row[]): readonly Outcome[] {
     const engine = this.#open();
     const logitCount = this.#check(rows);
     rows.forEach((row, i) => {
@@ -79,8 +89,7 @@ export class RowRunner {
       this.#rows.setInt32(at + 12, row.wantsLogits ? 1 : 0, true);
     });
     engine.forward(rows.length, logitCount);
-    const { buffer, byteOffset: start = 0 } = engine.memory;
-    return { buffer, start, logitCount };
+    return Array.from({ length: logitCount }, (_, index) => new Outcome(this.#manifest, engine.memory, index));
   }
 
   /** The state block of a slot: its KV cache and convolution rings. */

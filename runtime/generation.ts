@@ -2,21 +2,24 @@
  * One run of `generate`: prefill in chunks, then tokens until something ends it, as text that never shows half a character or
  * the beginning of a stop string.
  */
-import type { Decoder } from "./decode/decoder.ts";
+import type { NextTokens } from "./decode/decoder.ts";
 import { throwIfAborted } from "./errors.ts";
-import { nextTurn } from "./event-loop.ts";
-import type { Sampler } from "./sampler.ts";
+import type { TokenLogprob } from "./logprobs.ts";
+import type { Choice } from "./pick.ts";
+import type { RowQueue } from "./row-queue.ts";
 import { StopStrings } from "./stop-strings.ts";
 import type { TextStream } from "./text-stream.ts";
 import type { Timeline } from "./timeline.ts";
 
-/** Why a generation ended: the model's end token, maxTokens, a stop string, or a full context. */
-export type StopReason = "eos" | "length" | "stop" | "context";
+/** Why a generation ended: the model's end token, maxTokens, a stop string, a full context, or maxSeconds. */
+export type StopReason = "eos" | "length" | "stop" | "context" | "time";
 
 /** One generated token and the text that became certain with it, often empty where a character or stop string is unfinished. */
 export interface Part {
   readonly token: number;
   readonly text: string;
+  /** How likely the token was; only where `logprobs` asked for it. */
+  readonly logprob?: TokenLogprob;
 }
 
 export interface GenerationStats {
@@ -41,11 +44,10 @@ export interface GenerationResult {
 
 /** A generation with every default filled in. */
 export interface GenerationPlan {
-  readonly decoder: Decoder;
-  /** null takes the likeliest token. */
-  readonly sample: Sampler | null;
+  readonly next: NextTokens;
   readonly seed: number;
   readonly maxTokens: number;
+  readonly maxSeconds: number;
   readonly context: number;
   readonly prefillChunk: number;
   /** Tokens that end the generation; empty where they are ignored. */
@@ -55,40 +57,34 @@ export interface GenerationPlan {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Evaluates pending tokens in chunks until at most `leave` are left, with a turn of the event loop after each chunk. */
-export async function prefill(timeline: Timeline, leave: number, chunk: number, signal: AbortSignal | undefined): Promise<void> {
-  while (timeline.pending > leave) {
-    throwIfAborted(signal, "session");
-    timeline.step(chunk, "none");
-    await nextTurn();
-  }
-}
-
 /**
  * Generates from the tokens of the timeline, whose state is consistent whenever this ends, fails or is abandoned. Every token, an
  * end token included, is appended and yielded; tokens that were not yielded are dropped again.
  */
-export async function* run(timeline: Timeline, plan: GenerationPlan): AsyncGenerator<Part, GenerationResult, void> {
+export async function* run(timeline: Timeline, queue: RowQueue, plan: GenerationPlan): AsyncGenerator<Part, GenerationResult, void> {
   const clock = new Clock(timeline);
-  const ending = new Ending(plan);
-  if (plan.maxTokens === 0) return ending.result("length", clock);
-  if (timeline.tokens.length >= plan.context) return ending.result("context", clock);
+  const ending = new Ending(plan, clock);
+  if (plan.maxTokens === 0) return ending.result("length");
+  if (timeline.tokens.length >= plan.context) return ending.result("context");
   let shown = timeline.tokens.length;
   try {
-    // The last chunk is left to the decoder, which wants its logits.
-    await prefill(timeline, plan.prefillChunk, plan.prefillChunk, plan.signal);
     for (;;) {
       throwIfAborted(plan.signal, "session");
-      clock.start();
-      const tokens = plan.decoder(timeline, plan.sample, { most: ending.room(shown), chunk: plan.prefillChunk });
-      clock.stop(tokens.length);
-      for (const token of tokens) {
-        shown++;
-        const { part, reason } = ending.next(token, shown);
-        yield part;
-        if (reason !== null) return ending.result(reason, clock);
+      // The last chunk is left to the decoder, which wants its logits.
+      if (timeline.pending > plan.prefillChunk) {
+        if (ending.isLate()) return ending.result("time");
+        await queue.step(timeline, plan.prefillChunk, 0);
+        continue;
       }
-      await nextTurn();
+      clock.start();
+      const choices = await plan.next(ending.room(shown));
+      clock.stop(choices.length);
+      for (const choice of choices) {
+        shown++;
+        const { part, reason } = ending.next(choice, shown);
+        yield part;
+        if (reason !== null) return ending.result(reason);
+      }
     }
   } finally {
     if (shown < timeline.tokens.length) timeline.rewind(shown);
@@ -98,11 +94,13 @@ export async function* run(timeline: Timeline, plan: GenerationPlan): AsyncGener
 /** Turns tokens into parts and knows when to end. */
 class Ending {
   readonly #plan: GenerationPlan;
+  readonly #clock: Clock;
   readonly #stops: StopStrings;
   #count = 0;
 
-  constructor(plan: GenerationPlan) {
+  constructor(plan: GenerationPlan, clock: Clock) {
     this.#plan = plan;
+    this.#clock = clock;
     this.#stops = new StopStrings(plan.stop);
   }
 
@@ -111,24 +109,31 @@ class Ending {
     return Math.min(this.#plan.maxTokens - this.#count, this.#plan.context - length);
   }
 
-  /** The part for `token`, the session's `length`th, and why it is the last one, or null. */
-  next(token: number, length: number): { readonly part: Part; readonly reason: StopReason | null } {
+  /** Whether the time is over. */
+  isLate(): boolean {
+    return this.#clock.seconds >= this.#plan.maxSeconds;
+  }
+
+  /** The part for a token, the session's `length`th, and why it is the last one, or null. */
+  next({ token, logprob }: Choice, length: number): { readonly part: Part; readonly reason: StopReason | null } {
     this.#count++;
     const { text, stopped } = this.#stops.push(this.#plan.text?.push(token) ?? "");
     const reason = stopped ? "stop" : this.#reason(token, length);
-    if (reason === null || stopped) return { part: { token, text }, reason };
+    const part = (shown: string): Part => ({ token, text: shown, ...(logprob && { logprob }) });
+    if (reason === null || stopped) return { part: part(text), reason };
     const tail = this.#stops.push(this.#plan.text?.flush() ?? "");
-    return { part: { token, text: text + tail.text + (tail.stopped ? "" : this.#stops.flush()) }, reason };
+    return { part: part(text + tail.text + (tail.stopped ? "" : this.#stops.flush())), reason };
   }
 
-  result(stopReason: StopReason, clock: Clock): GenerationResult {
-    return { stopReason, seed: this.#plan.seed, stats: clock.stats(this.#count) };
+  result(stopReason: StopReason): GenerationResult {
+    return { stopReason, seed: this.#plan.seed, stats: this.#clock.stats(this.#count) };
   }
 
   #reason(token: number, length: number): StopReason | null {
     if (this.#plan.eos.includes(token)) return "eos";
     if (this.#count >= this.#plan.maxTokens) return "length";
-    return length >= this.#plan.context ? "context" : null;
+    if (length >= this.#plan.context) return "context";
+    return this.isLate() ? "time" : null;
   }
 }
 
@@ -147,6 +152,11 @@ class Clock {
     this.#timeline = timeline;
     this.#promptTokens = timeline.pending;
     this.#passesBefore = timeline.forwardPasses;
+  }
+
+  /** Since the generation was asked for. */
+  get seconds(): number {
+    return (performance.now() - this.#begin) / 1000;
   }
 
   start(): void {

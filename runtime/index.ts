@@ -2,16 +2,19 @@
  * The runtime's public surface, and the root of the bundle that every artefact carries. An artefact's entry file only adds where it lies:
  * `load({ base: new URL("./", import.meta.url), ...options })`.
  */
+export { type Constraint } from "./constraint.ts";
 export { type Engine, type Row } from "./engine.ts";
 export { type ErrorCode, type ErrorDetails, LfmcError } from "./errors.ts";
 export { type Feature, type VariantWish, detectFeatures, selectVariant } from "./features.ts";
 export { type GenerationResult, type GenerationStats, type Part, type StopReason } from "./generation.ts";
+export { type TokenLogprob } from "./logprobs.ts";
 export { type LoadOptions, type LoadProgress, load } from "./load.ts";
 export type * from "./manifest.ts";
 export { parseManifest } from "./manifest-parse.ts";
 export { type Model, type ModelParts, createModel } from "./model.ts";
 export { type Sampler, type SamplingSettings, argmax, createSampler } from "./sampler.ts";
-export { type Completion, type GenerateOptions, type PrefillOptions, Session, type Turn } from "./session.ts";
+export { type Completion, type Decode, type GenerateOptions, type PrefillOptions, Session, type Turn } from "./session.ts";
+export { SessionPool, type SessionPoolOptions } from "./session-pool.ts";
 export { type ArtefactSource, urlSource } from "./sources.ts";
 export { TextStream } from "./text-stream.ts";
 export { type EncodeOptions, type Tokenizer, createTokenizer } from "./tokenizer.ts";

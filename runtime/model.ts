@@ -4,6 +4,7 @@
 import { type Engine, type Row, RowRunner } from "./engine.ts";
 import { LfmcError } from "./errors.ts";
 import type { Manifest, Variant } from "./manifest.ts";
+import { RowQueue } from "./row-queue.ts";
 import { Session, type SessionHost, type Turn } from "./session.ts";
 import { Timeline } from "./timeline.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -61,7 +62,7 @@ export function createModel(parts: ModelParts): Model {
   const host: SessionHost = {
     manifest,
     tokenizer,
-    runner: alive,
+    queue: new RowQueue(manifest.limits, alive),
     createSession() {
       const rows = alive();
       const slot = free.shift();
@@ -83,8 +84,8 @@ export function createModel(parts: ModelParts): Model {
     createSession: () => host.createSession(),
     restore: (bytes) => restoreInto(host.createSession(), bytes),
     evaluate: (turns, { signal } = {}) => Session.evaluate(host, turns, signal),
-    forward: (rows) => alive().forward(rows),
-    choose: (rows) => alive().choose(rows),
+    forward: (rows) => alive().forward(rows).map(({ logits }) => logits),
+    choose: (rows) => alive().forward(rows).map(({ likeliest }) => likeliest),
     dispose() {
       runner?.close();
       runner = null;

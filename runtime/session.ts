@@ -2,14 +2,16 @@
  * A session: one sequence of tokens in one slot of the model. It is used by one caller at a time; several sessions of a model may
  * run interleaved. `generate` is the whole of it, the rest makes a session something to keep.
  */
-import { evaluateTogether } from "./batch.ts";
-import { greedy } from "./decode/greedy.ts";
+import type { Constraint } from "./constraint.ts";
 import type { Decoder } from "./decode/decoder.ts";
-import type { RowRunner } from "./engine.ts";
+import { greedy } from "./decode/greedy.ts";
+import { jacobi } from "./decode/jacobi.ts";
+import { lookup } from "./decode/lookup.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
-import { nextTurn } from "./event-loop.ts";
-import { type GenerationPlan, type GenerationResult, type Part, type StopReason, prefill, run } from "./generation.ts";
+import { type GenerationPlan, type GenerationResult, type Part, type StopReason, run } from "./generation.ts";
 import type { Manifest } from "./manifest.ts";
+import { createPick } from "./pick.ts";
+import type { RowQueue } from "./row-queue.ts";
 import { type Sampler, createSampler, takesLikeliest } from "./sampler.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
 import type { Timeline } from "./timeline.ts";
@@ -38,8 +40,22 @@ export interface GenerateOptions extends PrefillOptions {
   /** Strings that end the text, themselves not shown; they may lie across tokens. */
   readonly stop?: string | readonly string[] | undefined;
   readonly ignoreEos?: boolean | undefined;
-  readonly decode?: "greedy" | undefined;
+  /** What is added to the logits of single tokens before anything else: token id -> bias, -Infinity forbids it. */
+  readonly logitBias?: Readonly<Record<number, number>> | undefined;
+  /** Says which tokens may come next. */
+  readonly constrain?: Constraint | undefined;
+  /** Tell with each token how likely it was by the raw logits, and so many of the likeliest tokens beside it (0 to 20). */
+  readonly logprobs?: number | undefined;
+  /** Ends after the token, or the part of the prompt, during which so much time has passed. */
+  readonly maxSeconds?: number | undefined;
+  /** How tokens come about; each way gives the same. By default greedy: one a forward pass. */
+  readonly decode?: Decode | undefined;
+  /** Most tokens that a forward pass may give where they are guessed: from 1 to `limits.rewind`, 16 by default. */
+  readonly window?: number | undefined;
 }
+
+/** greedy: one token a forward pass, sampled or not; jacobi: the model's own guesses; lookup: what followed the last tokens before. */
+export type Decode = keyof typeof decoders;
 
 /** `generate` to its end. */
 export interface Completion extends GenerationResult {
@@ -57,7 +73,7 @@ export interface Turn {
 export interface SessionHost {
   readonly manifest: Manifest;
   readonly tokenizer: Tokenizer | null;
-  readonly runner: () => RowRunner;
+  readonly queue: RowQueue;
   /** A session in a free slot; throws `run/sessions` where there is none. */
   createSession(): Session;
   release(slot: number): void;
@@ -65,7 +81,10 @@ export interface SessionHost {
   assertAlive(): void;
 }
 
-const decoders: Readonly<Record<"greedy", Decoder>> = { greedy };
+const decoders = { greedy, jacobi, lookup } satisfies Readonly<Record<string, Decoder>>;
+
+const defaultWindow = 16;
+const mostLogprobs = 20;
 
 export class Session {
   readonly #host: SessionHost;
@@ -109,12 +128,13 @@ export class Session {
     this.#enter();
     try {
       throwIfAborted(options.signal, "session");
-      const plan = this.#plan(options);
-      this.#timeline.append(this.#encode(prompt));
+      const given = this.#encode(prompt);
+      const plan = this.#plan(options, this.position + given.length);
+      this.#timeline.append(given);
       if (this.#timeline.tokens.length === 0)
         throw new LfmcError("run/input", "is empty", { subject: "prompt", hint: "Begin with at least one token." });
       if (plan.maxTokens > 0) this.#timeline.reconsiderLast();
-      this.#result = yield* run(this.#timeline, plan);
+      this.#result = yield* run(this.#timeline, this.#host.queue, plan);
       return this.#result;
     } finally {
       this.#busy = false;
@@ -140,7 +160,7 @@ export class Session {
     try {
       const chunk = this.#chunk(options.prefillChunk);
       this.#timeline.append(this.#encode(prompt));
-      await prefill(this.#timeline, 0, chunk, options.signal);
+      await this.#evaluate(chunk, options.signal);
     } finally {
       this.#busy = false;
     }
@@ -151,12 +171,12 @@ export class Session {
     this.#enter();
     try {
       const chunk = this.#chunk(options.prefillChunk);
-      await prefill(this.#timeline, 0, chunk, options.signal);
+      await this.#evaluate(chunk, options.signal);
       this.#timeline.append(tokens);
       while (this.#timeline.pending > 0) {
         throwIfAborted(options.signal, "session");
-        yield* this.#timeline.step(chunk, "all").map((view) => view.slice());
-        await nextTurn();
+        const outcomes = await this.#host.queue.step(this.#timeline, chunk, tokens.length);
+        yield* outcomes.map(({ logits }) => logits.slice());
       }
     } finally {
       this.#busy = false;
@@ -175,17 +195,10 @@ export class Session {
     for (const session of sessions) session.#assertFree();
     for (const { session, tokens } of turns) session.#timeline.assertFits(tokens);
     for (const { session, tokens } of turns) session.#timeline.append(tokens);
-    for (const session of sessions) session.#busy = true;
-    try {
-      return await evaluateTogether(
-        host.manifest.limits,
-        host.runner(),
-        sessions.map((session) => session.#timeline),
-        signal,
-      );
-    } finally {
-      for (const session of sessions) session.#busy = false;
-    }
+    const results = await Promise.allSettled(sessions.map((session) => session.#lastLogits(signal)));
+    const failed = results.find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
+    return results.map((result) => (result.status === "fulfilled" ? result.value : new Float32Array(0)));
   }
 
   /**
@@ -195,6 +208,15 @@ export class Session {
   rewind(position: number): void {
     this.#assertFree();
     this.#timeline.rewind(position);
+  }
+
+  /**
+   * Rewinds to the longest prefix that the session shares with `tokens`, a whole new prompt, though not to all of it, and returns its length:
+   * `generate(tokens.slice(length))` then goes on as if all of it had been given to an empty session.
+   */
+  keepPrefix(tokens: readonly number[]): number {
+    this.#assertFree();
+    return this.#timeline.keepPrefix(tokens);
   }
 
   /** Empties the session. */
@@ -233,12 +255,38 @@ export class Session {
     this.#host.release(this.#timeline.slot);
   }
 
-  #plan(options: GenerateOptions): GenerationPlan {
+  /** Evaluates all that is pending, in the calls that it shares with other sessions. */
+  async #evaluate(chunk: number, signal: AbortSignal | undefined): Promise<void> {
+    while (this.#timeline.pending > 0) {
+      throwIfAborted(signal, "session");
+      await this.#host.queue.step(this.#timeline, chunk, 0);
+    }
+  }
+
+  /** Evaluates all that is pending; a copy of the logits after the last token, empty where nothing was. */
+  async #lastLogits(signal: AbortSignal | undefined): Promise<Float32Array> {
+    this.#enter();
+    try {
+      let last: Float32Array | undefined;
+      while (this.#timeline.pending > 0) {
+        throwIfAborted(signal, "sessions");
+        const [outcome] = await this.#host.queue.step(this.#timeline, this.#host.manifest.limits.prefillChunk, 1);
+        last = outcome?.logits.slice();
+      }
+      return last ?? new Float32Array(0);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** `start`: the session's length when the first token is generated. */
+  #plan(options: GenerateOptions, start: number): GenerationPlan {
     const { manifest, tokenizer } = this.#host;
     const { limits, sampling, tokens } = manifest;
-    const { maxTokens = limits.context } = options;
-    if (!Number.isSafeInteger(maxTokens) || maxTokens < 0)
-      throw new LfmcError("run/input", `${maxTokens} is not a count`, { subject: "maxTokens", hint: "Leave it out to go on to the end." });
+    const maxTokens = count("maxTokens", options.maxTokens ?? limits.context, 0);
+    const { maxSeconds = Infinity } = options;
+    if (!(maxSeconds >= 0))
+      throw new LfmcError("run/input", `${maxSeconds} is not a time`, { subject: "maxSeconds", hint: "Give seconds, or leave it out." });
     const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
     if (stop.length > 0 && !tokenizer)
       throw new LfmcError("run/input", "needs a tokenizer, the artefact has none", {
@@ -252,16 +300,26 @@ export class Session {
       topP: options.topP ?? sampling.topP,
       minP: options.minP ?? sampling.minP,
       repetitionPenalty: options.repetitionPenalty ?? sampling.repetitionPenalty,
+      logitBias: options.logitBias,
       seed,
     };
-    const sampler = createSampler(settings);
+    const pick = createPick({
+      sample: options.sample ?? createSampler(settings),
+      takesLikeliest: options.sample === undefined && takesLikeliest(settings),
+      constrain: options.constrain ?? null,
+      logprobs: options.logprobs === undefined ? null : count("logprobs", options.logprobs, 0, mostLogprobs),
+      start,
+    });
+    const prefillChunk = this.#chunk(options.prefillChunk);
+    const { window = Math.min(defaultWindow, limits.rewind) } = options;
+    const decoder = decoders[options.decode ?? "greedy"];
     return {
-      decoder: decoders[options.decode ?? "greedy"],
-      sample: options.sample ?? (takesLikeliest(settings) ? null : sampler),
+      next: decoder({ ...pick, timeline: this.#timeline, queue: this.#host.queue, chunk: prefillChunk, window: Math.min(count("window", window, 1, limits.rewind), prefillChunk, limits.logitRows) }),
       seed,
       maxTokens,
+      maxSeconds,
       context: limits.context,
-      prefillChunk: this.#chunk(options.prefillChunk),
+      prefillChunk,
       eos: options.ignoreEos ? [] : tokens.eos,
       stop,
       text: tokenizer?.stream() ?? null,
@@ -271,13 +329,7 @@ export class Session {
 
   #chunk(chunk: number | undefined): number {
     const { prefillChunk } = this.#host.manifest.limits;
-    if (chunk === undefined) return prefillChunk;
-    if (!Number.isSafeInteger(chunk) || chunk < 1)
-      throw new LfmcError("run/input", `${chunk} is not a count of at least 1`, {
-        subject: "prefillChunk",
-        hint: "Leave it out for the largest.",
-      });
-    return Math.min(chunk, prefillChunk);
+    return chunk === undefined ? prefillChunk : Math.min(count("prefillChunk", chunk, 1), prefillChunk);
   }
 
   #encode(prompt: string | readonly number[]): readonly number[] {
@@ -301,6 +353,13 @@ export class Session {
       throw new LfmcError("run/busy", "is in use", { subject: "session", hint: "Finish the running iterator, or end it with return()." });
     }
   }
+}
+
+/** `value`, where it is a whole number from `least` to `most`; throws `run/input`. */
+function count(subject: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  throw new LfmcError("run/input", `${value} is not a whole number ${range}`, { subject, hint: "Leave it out for the default." });
 }
 
 /** 32 random bits from the host. */

@@ -18,9 +18,6 @@ export interface TimelineState {
   readonly earliest: number;
 }
 
-/** Which of the evaluated tokens want logits. */
-export type LogitWish = "none" | "last" | "all";
-
 export class Timeline {
   readonly slot: number;
   readonly #manifest: Manifest;
@@ -73,35 +70,17 @@ export class Timeline {
   }
 
   /**
-   * Evaluates the next at most `chunk` pending tokens in one forward call, fewer where a limit or a checkpoint asks for it. Returns the
-   * logits of the tokens that want them: with "last" only the very last token of the session, so a call in the middle returns none.
+   * The rows of the next pending tokens for a forward call: at most `most` of them, and no more than `logits` that want logits, which the
+   * session's last `wanted` tokens do. `advance` tells that the call was made.
    */
-  step(chunk: number, wish: LogitWish): readonly Float32Array[] {
-    return this.#evaluate(chunk, wish, (rows) => this.#runner.forward(rows));
-  }
-
-  /** As `step`, but returns the likeliest token after each token that wants logits, and reads no logits. */
-  choose(chunk: number, wish: LogitWish): readonly number[] {
-    return this.#evaluate(chunk, wish, (rows) => this.#runner.choose(rows));
-  }
-
-  #evaluate<T>(chunk: number, wish: LogitWish, run: (rows: readonly Row[]) => readonly T[]): readonly T[] {
-    const { prefillChunk, logitRows } = this.#manifest.limits;
-    const rows = this.next(Math.min(chunk, prefillChunk, wish === "all" ? logitRows : prefillChunk), wish);
-    if (rows.length === 0) return [];
-    const results = run(rows);
-    this.advance(rows.length);
-    return results;
-  }
-
-  /** The rows of the next at most `most` pending tokens, for a forward call; `advance` tells that it was made. */
-  next(most: number, wish: LogitWish): readonly Row[] {
-    const last = this.#tokens.length - 1;
+  next(most: number, logits: number, wanted: number): readonly Row[] {
     // Further beyond a checkpoint, the rings would no longer hold the rows that it keeps.
     const reach = nextCheckpoint(this.#manifest.memory.state, this.#evaluated) + this.#manifest.limits.rewind;
-    return this.#tokens.slice(this.#evaluated, Math.min(this.#evaluated + most, reach)).map((token, i) => {
+    const firstWanted = this.#tokens.length - wanted;
+    const end = Math.min(this.#evaluated + most, reach, Math.max(this.#evaluated, firstWanted) + logits);
+    return this.#tokens.slice(this.#evaluated, end).map((token, i) => {
       const position = this.#evaluated + i;
-      return { token, slot: this.slot, position, wantsLogits: wish === "all" || (wish === "last" && position === last) };
+      return { token, slot: this.slot, position, wantsLogits: position >= firstWanted };
     });
   }
 
@@ -133,6 +112,18 @@ export class Timeline {
     }
     this.#tokens.length = length;
     this.#evaluated = Math.min(this.#evaluated, length);
+  }
+
+  /**
+   * Keeps the longest prefix that the session shares with `tokens`, but not all of them, so that something is left to evaluate. Returns its
+   * length.
+   */
+  keepPrefix(tokens: readonly number[]): number {
+    const most = Math.min(this.#tokens.length, Math.max(0, tokens.length - 1));
+    let shared = 0;
+    while (shared < most && tokens[shared] === this.#tokens[shared]) shared++;
+    this.rewind(shared);
+    return shared;
   }
 
   /** Makes the last token pending again, so that its logits can be asked for; throws as `rewind` does. */

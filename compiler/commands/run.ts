@@ -1,7 +1,7 @@
 /** `lfmc run`: generates text from an artefact. */
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
-import type { GenerationResult, Model, Part } from "../../runtime/index.ts";
+import type { Decode, GenerationResult, Model, Part, TokenLogprob } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
 import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { decimal, numberList, wholeNumber } from "./flags.ts";
@@ -22,6 +22,10 @@ interface Flags extends ExecutionFlags {
   readonly seed?: number;
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
+  readonly decode: Decode;
+  readonly window?: number;
+  readonly maxSeconds?: number;
+  readonly logprobs?: number;
   readonly prefillChunk?: number;
   readonly json?: boolean;
 }
@@ -41,7 +45,10 @@ export function runCommand(): Command {
     .option("--seed <s>", "seed of the sampling", wholeNumber())
     .option("--stop <text>", "end before this text (repeatable)", (text: string, all: readonly string[]) => [...all, text], [])
     .option("--ignore-eos", "go on after an end token")
-    .addOption(new Option("--decode <method>", "how tokens are found").choices(["greedy"]).default("greedy"))
+    .addOption(new Option("--decode <method>", "how tokens are found").choices(["greedy", "jacobi", "lookup"]).default("greedy"))
+    .option("--window <n>", "most tokens a forward pass where they are guessed (default: 16)", wholeNumber(1))
+    .option("--max-seconds <s>", "end after so much time", decimal(0))
+    .option("--logprobs <n>", "with --json: how likely each token was, and n alternatives", wholeNumber())
     .option("--prefill-chunk <n>", "rows a forward call while reading the prompt", wholeNumber(1))
     .option("--json", "print the result as JSON");
   return addExecutionFlags(command).action(run);
@@ -77,6 +84,7 @@ async function stream(parts: AsyncGenerator<Part, GenerationResult, void>): Prom
 /** The record that `--json` prints. */
 async function collect(model: Model, parts: AsyncGenerator<Part, GenerationResult, void>): Promise<unknown> {
   const ids: number[] = [];
+  const logprobs: TokenLogprob[] = [];
   let text = "";
   for (;;) {
     const next = await parts.next();
@@ -89,10 +97,12 @@ async function collect(model: Model, parts: AsyncGenerator<Part, GenerationResul
         promptTokens,
         stopReason,
         seed,
+        ...(logprobs.length > 0 && { logprobs }),
         stats: { loadSeconds: model.loadSeconds, firstTokenSeconds, prefillTokensPerSecond, decodeTokensPerSecond, forwardPasses },
       };
     }
     ids.push(next.value.token);
+    if (next.value.logprob) logprobs.push(next.value.logprob);
     text += next.value.text;
   }
 }

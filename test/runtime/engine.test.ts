@@ -20,25 +20,26 @@ test("rows reach the memory as little-endian i32 quadruples", () => {
 
 test("logits come back for the rows that want them, in order", () => {
   const both = runner().forward([row(3, 0, true), row(4, 1), row(5, 2, true)]);
-  expect(both.map((logits) => logits.length)).toEqual([32, 32]);
+  expect(both.map(({ logits }) => logits.length)).toEqual([32, 32]);
   const one = runner();
-  const [first] = one.forward([row(3, 0, true)]).map((logits) => logits.slice());
+  const [first] = one.forward([row(3, 0, true)]).map(({ logits }) => logits.slice());
   one.forward([row(4, 1)]);
   const [last] = one.forward([row(5, 2, true)]);
-  expect(both[0]).toEqual(first);
-  expect(both[1]).toEqual(last);
-  expect(both[0]).not.toEqual(both[1]);
+  expect(both[0]?.logits).toEqual(first);
+  expect(both[1]?.logits).toEqual(last?.logits);
+  expect(both[0]?.logits).not.toEqual(both[1]?.logits);
 });
 
 test("choices come back for the rows that want logits, in order, and are what argmax makes of them", async () => {
   const rows = [row(3, 0, true), row(4, 1), row(5, 2, true)];
-  expect(runner().choose(rows)).toEqual(runner().forward(rows).map(argmax));
-  expect(runner().choose([row(3, 0)])).toEqual([]);
+  const outcomes = runner().forward(rows);
+  expect(outcomes.map(({ likeliest }) => likeliest)).toEqual(outcomes.map(({ logits }) => argmax(logits)));
+  expect(runner().forward([row(3, 0)])).toEqual([]);
   const lost = fakeEngine(manifest);
   const forward = (): void => {
     new Int32Array(lost.memory.buffer, manifest.memory.choices.offset, 2).set([7, -1]);
   };
-  const { code, message } = await refusal(() => new RowRunner(manifest, { ...lost, forward }).choose(rows));
+  const { code, message } = await refusal(() => new RowRunner(manifest, { ...lost, forward }).forward(rows)[1]?.likeliest);
   expect([code, message]).toEqual(["run/input", expect.stringContaining("none of the logits is a finite number")]);
 });
 

@@ -344,9 +344,9 @@ describe("several sessions in shared calls", () => {
     const { model, calls } = fakeModel({ logitRows: 1 });
     await model.evaluate([2, 3, 4].map((token) => ({ session: model.createSession(), tokens: [1, token] })));
     expect(calls).toEqual([
-      { rows: 2, logits: 1 },
-      { rows: 2, logits: 1 },
-      { rows: 2, logits: 1 },
+      { rows: 4, logits: 1 },
+      { rows: 1, logits: 1 },
+      { rows: 1, logits: 1 },
     ]);
   });
 

@@ -1,0 +1,61 @@
+/**
+ * Several tokens a forward pass, and the same ones: guesses are evaluated together with the last known token. What the model computes after a token
+ * is exact where every guess up to there was right, so one pass gives the next token, and one more for each right guess. What was evaluated for
+ * wrong guesses is rewound. Picks depend on nothing but the outcome, the tokens and the position, so that sampling with a seed stays the same too.
+ */
+import type { Choice } from "../pick.ts";
+import type { Decoder, Decoding } from "./decoder.ts";
+import { greedy } from "./greedy.ts";
+
+/** Where guesses come from. */
+export interface Guesser {
+  /** At most `most` tokens that may come after `tokens`. */
+  guess(tokens: readonly number[], most: number): readonly number[];
+  /**
+   * What came of a guess: the tokens known by now, and on demand what the model would say after each of the guesses from the first wrong one on, if
+   * they were right.
+   */
+  learn(tokens: readonly number[], doubtful: () => readonly number[]): void;
+}
+
+/** A decoder that has its guesses from what `begin` makes for each generation. */
+export function guessing(begin: () => Guesser): Decoder {
+  return (decoding) => {
+    const guesser = begin();
+    const single = greedy(decoding);
+    return async (most) => {
+      const { timeline, window } = decoding;
+      // A prompt is read without guesses: there is more to learn from it than to guess.
+      const guesses = timeline.pending > 1 ? [] : guesser.guess(timeline.tokens, Math.min(window, most) - 1);
+      if (guesses.length > 0) return verify(decoding, guesser, guesses);
+      const choices = await single(most);
+      guesser.learn(timeline.tokens, () => []);
+      return choices;
+    };
+  };
+}
+
+/** Evaluates the session's last token and `guesses` after it; returns the tokens that are certain then, appended to the timeline. */
+async function verify(decoding: Decoding, guesser: Guesser, guesses: readonly number[]): Promise<readonly Choice[]> {
+  const { timeline, queue, pick, presume, chunk } = decoding;
+  const known = [...timeline.tokens];
+  timeline.append(guesses);
+  const found: Choice[] = [];
+  try {
+    const outcomes = await queue.step(timeline, chunk, guesses.length + 1);
+    for (const outcome of outcomes) {
+      const choice = pick(outcome, [...known, ...guesses.slice(0, found.length)]);
+      found.push(choice);
+      if (choice.token !== guesses[found.length - 1]) break;
+    }
+    timeline.rewind(known.length + found.length - 1);
+    timeline.append(found.slice(-1).map(({ token }) => token));
+    guesser.learn(timeline.tokens, () =>
+      outcomes.slice(found.length).map((outcome, i) => presume(outcome, [...known, ...guesses.slice(0, found.length + i)])),
+    );
+    return found;
+  } catch (error) {
+    timeline.rewind(known.length);
+    throw error;
+  }
+}
