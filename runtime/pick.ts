@@ -31,7 +31,10 @@ export interface PickSettings {
 }
 
 /** How a generation picks its tokens. */
-export function createPick({ sample, takesLikeliest, constrain, logprobs, start }: PickSettings): { readonly pick: Pick; readonly presume: Presume } {
+export function createPick({ sample, takesLikeliest, constrain, logprobs, start }: PickSettings): {
+  readonly pick: Pick;
+  readonly presume: Presume;
+} {
   const presume: Presume = (outcome, tokens) => (takesLikeliest ? outcome.likeliest : sample(outcome.logits, tokens));
   const pick: Pick = (outcome, tokens) => {
     const mask = constrain?.(tokens.slice(start)) ?? null;

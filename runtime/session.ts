@@ -2,60 +2,11 @@
  * A session: one sequence of tokens in one slot of the model. It is used by one caller at a time; several sessions of a model may
  * run interleaved. `generate` is the whole of it, the rest makes a session something to keep.
  */
-import type { Constraint } from "./constraint.ts";
-import type { Decoder } from "./decode/decoder.ts";
-import { greedy } from "./decode/greedy.ts";
-import { jacobi } from "./decode/jacobi.ts";
-import { lookup } from "./decode/lookup.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
-import { type GenerationPlan, type GenerationResult, type Part, type StopReason, run } from "./generation.ts";
-import type { Manifest } from "./manifest.ts";
-import { createPick } from "./pick.ts";
-import type { RowQueue } from "./row-queue.ts";
-import { type Sampler, createSampler, takesLikeliest } from "./sampler.ts";
+import { type GenerateOptions, type GenerationHost, type PrefillOptions, chunkOf, planGeneration } from "./generate-options.ts";
+import { type GenerationResult, type Part, type StopReason, run } from "./generation.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
 import type { Timeline } from "./timeline.ts";
-import type { Tokenizer } from "./tokenizer.ts";
-
-export interface PrefillOptions {
-  /** Rows a forward call, at most the compiled limit, which is the default. Any split gives the same bits. */
-  readonly prefillChunk?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** What is left out of the sampling settings falls back to the manifest's. */
-export interface GenerateOptions extends PrefillOptions {
-  /** By default until the context is full. */
-  readonly maxTokens?: number | undefined;
-  /** 0: always the likeliest token. */
-  readonly temperature?: number | undefined;
-  readonly topK?: number | undefined;
-  readonly topP?: number | undefined;
-  readonly minP?: number | undefined;
-  readonly repetitionPenalty?: number | undefined;
-  /** By default a random one, told in the result. */
-  readonly seed?: number | undefined;
-  /** Chooses tokens in place of all of the above. */
-  readonly sample?: Sampler | undefined;
-  /** Strings that end the text, themselves not shown; they may lie across tokens. */
-  readonly stop?: string | readonly string[] | undefined;
-  readonly ignoreEos?: boolean | undefined;
-  /** What is added to the logits of single tokens before anything else: token id -> bias, -Infinity forbids it. */
-  readonly logitBias?: Readonly<Record<number, number>> | undefined;
-  /** Says which tokens may come next. */
-  readonly constrain?: Constraint | undefined;
-  /** Tell with each token how likely it was by the raw logits, and so many of the likeliest tokens beside it (0 to 20). */
-  readonly logprobs?: number | undefined;
-  /** Ends after the token, or the part of the prompt, during which so much time has passed. */
-  readonly maxSeconds?: number | undefined;
-  /** How tokens come about; each way gives the same. By default greedy: one a forward pass. */
-  readonly decode?: Decode | undefined;
-  /** Most tokens that a forward pass may give where they are guessed: from 1 to `limits.rewind`, 16 by default. */
-  readonly window?: number | undefined;
-}
-
-/** greedy: one token a forward pass, sampled or not; jacobi: the model's own guesses; lookup: what followed the last tokens before. */
-export type Decode = keyof typeof decoders;
 
 /** `generate` to its end. */
 export interface Completion extends GenerationResult {
@@ -70,21 +21,13 @@ export interface Turn {
 }
 
 /** What a session needs of its model. */
-export interface SessionHost {
-  readonly manifest: Manifest;
-  readonly tokenizer: Tokenizer | null;
-  readonly queue: RowQueue;
+export interface SessionHost extends GenerationHost {
   /** A session in a free slot; throws `run/sessions` where there is none. */
   createSession(): Session;
   release(slot: number): void;
   /** Throws `run/disposed` once the model is gone. */
   assertAlive(): void;
 }
-
-const decoders = { greedy, jacobi, lookup } satisfies Readonly<Record<string, Decoder>>;
-
-const defaultWindow = 16;
-const mostLogprobs = 20;
 
 export class Session {
   readonly #host: SessionHost;
@@ -129,7 +72,7 @@ export class Session {
     try {
       throwIfAborted(options.signal, "session");
       const given = this.#encode(prompt);
-      const plan = this.#plan(options, this.position + given.length);
+      const plan = planGeneration(this.#host, this.#timeline, options, this.position + given.length);
       this.#timeline.append(given);
       if (this.#timeline.tokens.length === 0)
         throw new LfmcError("run/input", "is empty", { subject: "prompt", hint: "Begin with at least one token." });
@@ -158,7 +101,7 @@ export class Session {
   async prefill(prompt: string | readonly number[], options: PrefillOptions = {}): Promise<void> {
     this.#enter();
     try {
-      const chunk = this.#chunk(options.prefillChunk);
+      const chunk = chunkOf(this.#host.manifest.limits, options);
       this.#timeline.append(this.#encode(prompt));
       await this.#evaluate(chunk, options.signal);
     } finally {
@@ -170,7 +113,7 @@ export class Session {
   async *logits(tokens: readonly number[], options: PrefillOptions = {}): AsyncGenerator<Float32Array, void, void> {
     this.#enter();
     try {
-      const chunk = this.#chunk(options.prefillChunk);
+      const chunk = chunkOf(this.#host.manifest.limits, options);
       await this.#evaluate(chunk, options.signal);
       this.#timeline.append(tokens);
       while (this.#timeline.pending > 0) {
@@ -279,59 +222,6 @@ export class Session {
     }
   }
 
-  /** `start`: the session's length when the first token is generated. */
-  #plan(options: GenerateOptions, start: number): GenerationPlan {
-    const { manifest, tokenizer } = this.#host;
-    const { limits, sampling, tokens } = manifest;
-    const maxTokens = count("maxTokens", options.maxTokens ?? limits.context, 0);
-    const { maxSeconds = Infinity } = options;
-    if (!(maxSeconds >= 0))
-      throw new LfmcError("run/input", `${maxSeconds} is not a time`, { subject: "maxSeconds", hint: "Give seconds, or leave it out." });
-    const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
-    if (stop.length > 0 && !tokenizer)
-      throw new LfmcError("run/input", "needs a tokenizer, the artefact has none", {
-        subject: "stop",
-        hint: "Compile the model with its tokenizer.json.",
-      });
-    const seed = options.seed ?? randomSeed();
-    const settings = {
-      temperature: options.temperature ?? sampling.temperature,
-      topK: options.topK ?? sampling.topK,
-      topP: options.topP ?? sampling.topP,
-      minP: options.minP ?? sampling.minP,
-      repetitionPenalty: options.repetitionPenalty ?? sampling.repetitionPenalty,
-      logitBias: options.logitBias,
-      seed,
-    };
-    const pick = createPick({
-      sample: options.sample ?? createSampler(settings),
-      takesLikeliest: options.sample === undefined && takesLikeliest(settings),
-      constrain: options.constrain ?? null,
-      logprobs: options.logprobs === undefined ? null : count("logprobs", options.logprobs, 0, mostLogprobs),
-      start,
-    });
-    const prefillChunk = this.#chunk(options.prefillChunk);
-    const { window = Math.min(defaultWindow, limits.rewind) } = options;
-    const decoder = decoders[options.decode ?? "greedy"];
-    return {
-      next: decoder({ ...pick, timeline: this.#timeline, queue: this.#host.queue, chunk: prefillChunk, window: Math.min(count("window", window, 1, limits.rewind), prefillChunk, limits.logitRows) }),
-      seed,
-      maxTokens,
-      maxSeconds,
-      context: limits.context,
-      prefillChunk,
-      eos: options.ignoreEos ? [] : tokens.eos,
-      stop,
-      text: tokenizer?.stream() ?? null,
-      signal: options.signal,
-    };
-  }
-
-  #chunk(chunk: number | undefined): number {
-    const { prefillChunk } = this.#host.manifest.limits;
-    return chunk === undefined ? prefillChunk : Math.min(count("prefillChunk", chunk, 1), prefillChunk);
-  }
-
   #encode(prompt: string | readonly number[]): readonly number[] {
     if (typeof prompt !== "string") return prompt;
     const { tokenizer } = this.#host;
@@ -353,16 +243,4 @@ export class Session {
       throw new LfmcError("run/busy", "is in use", { subject: "session", hint: "Finish the running iterator, or end it with return()." });
     }
   }
-}
-
-/** `value`, where it is a whole number from `least` to `most`; throws `run/input`. */
-function count(subject: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): number {
-  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
-  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
-  throw new LfmcError("run/input", `${value} is not a whole number ${range}`, { subject, hint: "Leave it out for the default." });
-}
-
-/** 32 random bits from the host. */
-function randomSeed(): number {
-  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }

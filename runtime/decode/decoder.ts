@@ -12,6 +12,8 @@ export interface Decoding {
   readonly queue: RowQueue;
   readonly pick: Pick;
   readonly presume: Presume;
+  /** Tokens after which nothing is asked for. */
+  readonly eos: readonly number[];
   /** Most rows in one forward call. */
   readonly chunk: number;
   /** Most tokens that one forward call can give: the last known token, and guesses after it. */

@@ -3,6 +3,7 @@
  * is exact where every guess up to there was right, so one pass gives the next token, and one more for each right guess. What was evaluated for
  * wrong guesses is rewound. Picks depend on nothing but the outcome, the tokens and the position, so that sampling with a seed stays the same too.
  */
+import type { Outcome } from "../engine.ts";
 import type { Choice } from "../pick.ts";
 import type { Decoder, Decoding } from "./decoder.ts";
 import { greedy } from "./greedy.ts";
@@ -37,17 +38,12 @@ export function guessing(begin: () => Guesser): Decoder {
 
 /** Evaluates the session's last token and `guesses` after it; returns the tokens that are certain then, appended to the timeline. */
 async function verify(decoding: Decoding, guesser: Guesser, guesses: readonly number[]): Promise<readonly Choice[]> {
-  const { timeline, queue, pick, presume, chunk } = decoding;
+  const { timeline, queue, presume, chunk } = decoding;
   const known = [...timeline.tokens];
   timeline.append(guesses);
-  const found: Choice[] = [];
   try {
     const outcomes = await queue.step(timeline, chunk, guesses.length + 1);
-    for (const outcome of outcomes) {
-      const choice = pick(outcome, [...known, ...guesses.slice(0, found.length)]);
-      found.push(choice);
-      if (choice.token !== guesses[found.length - 1]) break;
-    }
+    const found = pickWhileRight(decoding, outcomes, known, guesses);
     timeline.rewind(known.length + found.length - 1);
     timeline.append(found.slice(-1).map(({ token }) => token));
     guesser.learn(timeline.tokens, () =>
@@ -58,4 +54,26 @@ async function verify(decoding: Decoding, guesser: Guesser, guesses: readonly nu
     timeline.rewind(known.length);
     throw error;
   }
+}
+
+/** Picks up to the first that is not what was guessed, or ends the text. */
+function pickWhileRight(
+  { pick, eos }: Decoding,
+  outcomes: readonly Outcome[],
+  known: readonly number[],
+  guesses: readonly number[],
+): readonly Choice[] {
+  const found: Choice[] = [];
+  for (const outcome of outcomes) {
+    try {
+      found.push(pick(outcome, [...known, ...guesses.slice(0, found.length)]));
+    } catch (error) {
+      // A pick that fails does so when its turn comes, not before: the tokens before it are shown.
+      if (found.length === 0) throw error;
+      break;
+    }
+    const token = found.at(-1)?.token;
+    if (token === undefined || token !== guesses[found.length - 1] || eos.includes(token)) break;
+  }
+  return found;
 }

@@ -12,8 +12,7 @@ export class NGrams {
   /** Remembers what follows what in `tokens`, from the token at `start` on. */
   learn(tokens: readonly number[], start = 0): void {
     for (let at = Math.max(1, start); at < tokens.length; at++)
-      for (let length = 1; length <= Math.min(longest, at); length++)
-        this.#followers.set(key(tokens, at, length), tokens[at] ?? 0);
+      for (let length = 1; length <= Math.min(longest, at); length++) this.#followers.set(key(tokens, at, length), tokens[at] ?? 0);
   }
 
   /**

@@ -54,14 +54,29 @@ const bos = 1;
 
 /** One window for each novel: BOS, then the first `count` tokens of its held-back part, the text cleaned as train.py does. */
 export async function heldBackWindows(count: number): Promise<readonly (readonly number[])[]> {
+  const texts = await heldBackTexts();
+  return texts.flatMap((ids) => windowsOf(ids.slice(0, count), bos, count + 1));
+}
+
+/** `count` prompts from the novels' held-back parts, one novel after the other: BOS and the `length` - 1 tokens from ever later places. */
+export async function heldBackPrompts(count: number, length: number): Promise<readonly (readonly number[])[]> {
+  const texts = await heldBackTexts();
+  const stride = 97;
+  return Array.from({ length: count }, (_, i) => {
+    const at = stride * Math.floor(i / texts.length);
+    return [bos, ...(texts[i % texts.length] ?? []).slice(at, at + length - 1)];
+  });
+}
+
+/** Tokens of each novel's held-back part. */
+async function heldBackTexts(): Promise<readonly (readonly number[])[]> {
   const read = async (...path: readonly string[]): Promise<string> => await readFile(join(demoModel, ...path), "utf8");
   const tokenizer = createTokenizer(JSON.parse(await read("tokenizer.json")), JSON.parse(await read("tokenizer_config.json")), bos);
   const texts = await Promise.all(novels.map((novel) => read("text", `${novel}.txt`)));
-  return texts.flatMap((text) => {
+  return texts.map((text) => {
     const paragraphs = text.split("\n\n").map((paragraph) => paragraph.trim().split(/\s+/).join(" "));
     const ids = tokenizer.encode(paragraphs.filter((paragraph) => paragraph !== "").join("\n\n"), { addBos: false });
-    const start = Math.floor(ids.length * (1 - heldBack));
-    return windowsOf(ids.slice(start, start + count), bos, count + 1);
+    return ids.slice(Math.floor(ids.length * (1 - heldBack)));
   });
 }
 

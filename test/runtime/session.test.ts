@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { LfmcError } from "../../runtime/errors.ts";
 import { type Model, createModel } from "../../runtime/model.ts";
 import { argmax } from "../../runtime/sampler.ts";
-import type { GenerateOptions, Session } from "../../runtime/session.ts";
+import type { GenerateOptions } from "../../runtime/generate-options.ts";
+import type { Session } from "../../runtime/session.ts";
 import { demoTokenizer, fakeEngine, fakeManifest, fakeModel, refusal } from "./support.ts";
 
 const prompt = [3, 1, 4, 1, 5, 9, 2, 6];
