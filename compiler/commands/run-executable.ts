@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { createTokenizer, type Manifest, type Tokenizer } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
 import { parseJson } from "../import/json.ts";
-import { generateExecutable, type ExecutableFlags } from "../native/executable.ts";
+import { generateExecutable, type ExecutableFlags, type GuessFlags } from "../native/executable.ts";
 
-export interface GreedyFlags extends ExecutableFlags {
+export interface GreedyFlags extends ExecutableFlags, GuessFlags {
   readonly maxTokens: number;
   readonly ignoreEos?: boolean;
   readonly temperature?: number;
@@ -31,8 +31,8 @@ export async function greedyRecord(
   }
   const tokenizer = await readTokenizer(folder, manifest);
   const ids = typeof prompt === "string" ? encode(tokenizer, prompt, manifest) : prompt;
-  const { maxTokens, ignoreEos = false, threads, variant } = flags;
-  const { tokens, record } = await generateExecutable(folder, manifest, { prompt: ids, maxTokens, ignoreEos, threads, variant });
+  const { maxTokens, ignoreEos = false, decode, window, threads, variant } = flags;
+  const { tokens, record } = await generateExecutable(folder, manifest, { prompt: ids, maxTokens, ignoreEos, decode, window, threads, variant });
   return { ...record, text: tokenizer?.decode(tokens) ?? "" };
 }
 

@@ -20,6 +20,12 @@ export interface ExecutableFlags {
   readonly variant?: string | undefined;
 }
 
+/** How tokens are found. */
+export interface GuessFlags {
+  readonly decode?: string | undefined;
+  readonly window?: number | undefined;
+}
+
 /** Builds the executable if need be and runs it; returns what it printed. Throws what buildExecutable does, and run/input with its complaint. */
 async function runExecutable(
   folder: string,
@@ -85,10 +91,14 @@ export async function generateExecutable(
     prompt,
     maxTokens,
     ignoreEos,
+    decode,
+    window,
     ...flags
-  }: ExecutableFlags & { readonly prompt: readonly number[]; readonly maxTokens: number; readonly ignoreEos: boolean },
+  }: ExecutableFlags & GuessFlags & { readonly prompt: readonly number[]; readonly maxTokens: number; readonly ignoreEos: boolean },
 ): Promise<GreedyRun> {
   const wishes = ["--max-tokens", String(maxTokens), ...(ignoreEos ? ["--ignore-eos"] : []), "--json"];
+  if (decode !== undefined) wishes.push("--decode", decode);
+  if (window !== undefined) wishes.push("--window", String(window));
   const stdout = await runExecutable(folder, manifest, ["run", "--tokens", prompt.join(), ...wishes], flags);
   const parsed = parseJson(Buffer.from(stdout));
   const record = "value" in parsed ? parsed.value : null;

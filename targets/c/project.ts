@@ -48,8 +48,8 @@ const needs: Readonly<Record<string, string>> = {
 };
 
 const libraryUnits = ["lfm.c", "lfm_session.c", "lfm_platform.c", "lfm_threads.c", "lfm_weights.c"];
-const commandUnits = ["main.c", "lfm_command.c", "lfm_bench.c"];
-const headers = ["lfm.h", "lfm_internal.h", "lfm_command.h"];
+const commandUnits = ["main.c", "lfm_command.c", "lfm_guess.c", "lfm_bench.c"];
+const headers = ["lfm.h", "lfm_internal.h", "lfm_command.h", "lfm_guess.h"];
 const buildFiles = ["CMakeLists.txt", "Makefile", "lfmConfig.cmake.in", "lfm.pc.in"];
 
 /** The model's part of every C name: lower case, `_` for whatever a name in C cannot hold. */

@@ -56,7 +56,28 @@ describe("run", () => {
     }
   });
 
+  test("finds the same tokens by guesses, in as many forward passes as the runtime", async () => {
+    const prompts = [[3, 1, 4], [1], [9, 9, 9, 9], [1, 2, 3, 1, 2, 3, 1, 2]];
+    for (const prompt of prompts) {
+      for (const decode of ["jacobi", "lookup"] as const) {
+        for (const [window, maxTokens] of [
+          [4, 100],
+          [3, 9],
+          [1, 100],
+        ] as const) {
+          const { tokens, stats } = await fakeModel(shape).model.createSession().complete(prompt, { maxTokens, decode, window });
+          const flags = ["--tokens", prompt.join(","), "--max-tokens", String(maxTokens), "--decode", decode, "--window", String(window)];
+          const { stdout, ...rest } = command("run", ...flags, "--json");
+          expect(rest).toEqual(done);
+          expect(JSON.parse(stdout)).toMatchObject({ tokens, stats: { forwardPasses: stats.forwardPasses } });
+        }
+      }
+    }
+  });
+
   test.each([
+    [["run", "--tokens", "1", "--decode", "magic"], 2, '--decode: expected greedy, jacobi or lookup, not "magic"'],
+    [["run", "--tokens", "1", "--window", "17"], 2, "--window: expected 1 to 16"],
     [["run"], 2, "run: give --tokens 1,2,3"],
     [["run", "--tokens", "1,x"], 2, '--tokens: expected whole numbers separated by commas, not "1,x"'],
     [["run", "--tokens", "1,"], 2, "--tokens: expected whole numbers"],

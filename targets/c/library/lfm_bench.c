@@ -39,7 +39,7 @@ static double median(double *samples, int count) {
 static void decode(lfm_model *model, int32_t token, int32_t count) {
   for (int32_t i = 0; i < count; i++) {
     lfm_evaluate(model, &token, 1);
-    token = lfm_next_token(model);
+    token = lfm_next_token(model, 0);
   }
 }
 
@@ -77,7 +77,7 @@ static speed measure(lfm_model *model, const int32_t *tokens, work asked) {
     start = lfm_seconds();
     lfm_evaluate(model, question, asked.prompt);
     prefills[count] = lfm_seconds() - start;
-    (void)lfm_next_token(model);
+    (void)lfm_next_token(model, 0);
     firsts[count] = lfm_seconds() - start;
   }
   found.prefill_seconds = median(prefills, count);

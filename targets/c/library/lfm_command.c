@@ -22,7 +22,8 @@ static const char blank[] = " \t\r\n";
 static const char usage[] =
     "usage:\n"
     "  @name@ forward --tokens FILE.json [--chunk N] [--threads N] [--variant NAME] [--weights PATH] -o OUT.safetensors\n"
-    "  @name@ run --tokens 1,2,3 [--max-tokens 128] [--ignore-eos] [--threads N] [--variant NAME] [--weights PATH] [--json]\n"
+    "  @name@ run --tokens 1,2,3 [--max-tokens 128] [--ignore-eos] [--decode greedy|jacobi|lookup] [--window 16]\n"
+    "    [--threads N] [--variant NAME] [--weights PATH] [--json]\n"
     "  @name@ bench [--prompt 512] [--decode 64] [--depth 0] [--threads 1,2] [--variant NAME] [--weights PATH] [--json]\n";
 
 void lfm_fail(int status, const char *format, ...) {
@@ -205,8 +206,8 @@ int32_t lfm_evaluate(lfm_model *model, const int32_t *tokens, int32_t count) {
   return calls;
 }
 
-int32_t lfm_next_token(const lfm_model *model) {
-  const int32_t token = lfm_likeliest(model, 0);
+int32_t lfm_next_token(const lfm_model *model, int32_t index) {
+  const int32_t token = lfm_likeliest(model, index);
   if (token < 0) lfm_fail(1, "logits: none of them is a finite number");
   return token;
 }

@@ -49,8 +49,8 @@ void lfm_close(lfm_opened *opened);
 /* Appends tokens to the first slot, in as few calls as may be; the last one wants logits. Returns how many calls there were. */
 int32_t lfm_evaluate(lfm_model *model, const int32_t *tokens, int32_t count);
 
-/* The likeliest token by the first logits of the last call; ends the process where they are no numbers. */
-int32_t lfm_next_token(const lfm_model *model);
+/* The likeliest token by the index-th logits of the last call; ends the process where they are no numbers. */
+int32_t lfm_next_token(const lfm_model *model, int32_t index);
 
 double lfm_seconds(void);
 

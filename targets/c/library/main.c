@@ -4,6 +4,7 @@
 #endif
 
 #include "lfm_command.h"
+#include "lfm_guess.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,36 +107,90 @@ static int is_end_token(int32_t token) {
 }
 
 typedef struct generation {
+  /* The prompt, and what came after it. */
   int32_t *tokens;
-  int32_t count, calls;
+  int32_t prompt, count, calls;
   const char *stop_reason;
   double first_seconds, decode_seconds;
 } generation;
 
-/* Takes the likeliest token each time. The end token is kept; `each` is called with every token. */
-static generation generate(lfm_model *model, const lfm_list *prompt, int32_t most, int ignore_end, void (*each)(int32_t index, int32_t token)) {
-  generation made = {NULL, 0, 0, "length", 0, 0};
-  const int32_t *pending = prompt->values;
-  int32_t pending_count = prompt->count, length = prompt->count;
-  if (length > LFM_CONTEXT) lfm_require(LFM_ERROR_CONTEXT, "--tokens");
+/* What `run` is asked for. */
+typedef struct wish {
+  int32_t most;
+  int ignore_end;
+  /* NULL guesses nothing. */
+  lfm_guesser *guesser;
+  int32_t window;
+  /* Called with every token. */
+  void (*each)(int32_t index, int32_t token);
+} wish;
+
+/* Appends a token, and says whether it is the last. */
+static void append(generation *made, const wish *wanted, int32_t token) {
+  const int32_t index = made->count - made->prompt;
+  made->tokens[made->count++] = token;
+  wanted->each(index, token);
+  if (!wanted->ignore_end && is_end_token(token)) made->stop_reason = "eos";
+  else if (index + 1 >= wanted->most) made->stop_reason = "length";
+  else if (made->count >= LFM_CONTEXT) made->stop_reason = "context";
+}
+
+/*
+ * Evaluates the last token and guesses after it in one call. What the model says after a token is certain where every guess up to there was
+ * right; what was evaluated for others is taken back.
+ */
+static void verify(lfm_model *model, generation *made, const wish *wanted, const int32_t *guesses, int32_t guess_count) {
+  const int32_t known = made->count, count = least(guess_count + 1, lfm_room(model, 0));
+  lfm_row rows[LFM_WINDOW];
+  int32_t doubtful[LFM_WINDOW], doubtful_count = 0, right = 0;
+  for (int32_t i = 0; i < count; i++) {
+    const lfm_row row = {i == 0 ? made->tokens[known - 1] : guesses[i - 1], 0, known - 1 + i, 1};
+    rows[i] = row;
+  }
+  lfm_require(lfm_forward(model, rows, count), "guesses");
+  made->calls++;
+  while (made->stop_reason == NULL && right < count) {
+    const int32_t token = lfm_next_token(model, right);
+    append(made, wanted, token);
+    if (right >= guess_count || token != guesses[right++]) break;
+  }
+  for (int32_t i = made->count - known; i < count; i++) doubtful[doubtful_count++] = lfm_next_token(model, i);
+  lfm_require(lfm_rewind(model, 0, made->count - 1), "guesses");
+  lfm_learn(wanted->guesser, made->tokens, made->count, doubtful, doubtful_count);
+}
+
+/* The next token, and those that guesses bring along. The first pass reads the prompt. */
+static void step(lfm_model *model, generation *made, const wish *wanted) {
+  const int32_t evaluated = lfm_length(model, 0);
+  const int32_t left = least(wanted->most - (made->count - made->prompt), LFM_CONTEXT - made->count);
+  const int32_t window = least(least(wanted->window, left), least(LFM_CHUNK, LFM_LOGIT_ROWS));
+  int32_t guesses[LFM_WINDOW], guess_count = 0;
+  if (wanted->guesser != NULL && made->count - evaluated == 1)
+    guess_count = lfm_guess(wanted->guesser, made->tokens, made->count, window - 1, guesses);
+  if (guess_count > 0) {
+    verify(model, made, wanted, guesses, guess_count);
+    return;
+  }
+  made->calls += lfm_evaluate(model, made->tokens + evaluated, made->count - evaluated);
+  append(made, wanted, lfm_next_token(model, 0));
+  if (wanted->guesser != NULL) lfm_learn(wanted->guesser, made->tokens, made->count, NULL, 0);
+}
+
+/* Takes the likeliest token each time. The end token is kept. */
+static generation generate(lfm_model *model, const lfm_list *prompt, const wish *wanted) {
+  generation made = {NULL, prompt->count, prompt->count, 0, NULL, 0, 0};
+  if (prompt->count > LFM_CONTEXT) lfm_require(LFM_ERROR_CONTEXT, "--tokens");
   for (int32_t i = 0; i < prompt->count; i++)
     if (prompt->values[i] >= LFM_VOCABULARY) lfm_require(LFM_ERROR_TOKEN, "--tokens");
   made.tokens = lfm_allocate(LFM_CONTEXT * sizeof made.tokens[0]);
-  if (most == 0) return made;
-  for (made.stop_reason = length >= LFM_CONTEXT ? "context" : NULL; made.stop_reason == NULL;) {
+  memcpy(made.tokens, prompt->values, (size_t)prompt->count * sizeof made.tokens[0]);
+  if (wanted->most == 0) made.stop_reason = "length";
+  else if (prompt->count >= LFM_CONTEXT) made.stop_reason = "context";
+  while (made.stop_reason == NULL) {
+    const int is_first = made.count == made.prompt;
     const double begin = lfm_seconds();
-    int32_t token;
-    made.calls += lfm_evaluate(model, pending, pending_count);
-    token = lfm_next_token(model);
-    *(made.count == 0 ? &made.first_seconds : &made.decode_seconds) += lfm_seconds() - begin;
-    each(made.count, token);
-    made.tokens[made.count] = token;
-    pending = &made.tokens[made.count++];
-    pending_count = 1;
-    length++;
-    if (!ignore_end && is_end_token(token)) made.stop_reason = "eos";
-    else if (made.count >= most) made.stop_reason = "length";
-    else if (length >= LFM_CONTEXT) made.stop_reason = "context";
+    step(model, &made, wanted);
+    *(is_first ? &made.first_seconds : &made.decode_seconds) += lfm_seconds() - begin;
   }
   return made;
 }
@@ -153,34 +208,52 @@ static void print_nothing(int32_t index, int32_t token) {
 static double rate(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
 
 /* As `lfmc run --json` prints it; text takes a tokenizer, and greedy generation no seed. */
-static void print_record(const generation *made, int32_t prompt_count, double load_seconds) {
+static void print_record(const generation *made, double load_seconds) {
   printf("{\"text\":\"\",\"tokens\":[");
-  for (int32_t i = 0; i < made->count; i++) printf(i == 0 ? "%d" : ",%d", (int)made->tokens[i]);
-  printf("],\"promptTokens\":%d,\"stopReason\":\"%s\",\"seed\":0,\"stats\":{\"loadSeconds\":%.9g,\"firstTokenSeconds\":%.9g,", (int)prompt_count,
-         made->stop_reason, load_seconds, made->first_seconds);
-  printf("\"prefillTokensPerSecond\":%.9g,\"decodeTokensPerSecond\":%.9g,\"forwardPasses\":%d}}\n", rate(prompt_count, made->first_seconds),
-         rate(made->count - 1, made->decode_seconds), (int)made->calls);
+  for (int32_t i = made->prompt; i < made->count; i++) printf(i == made->prompt ? "%d" : ",%d", (int)made->tokens[i]);
+  printf("],\"promptTokens\":%d,\"stopReason\":\"%s\",\"seed\":0,\"stats\":{\"loadSeconds\":%.9g,\"firstTokenSeconds\":%.9g,",
+         (int)made->prompt, made->stop_reason, load_seconds, made->first_seconds);
+  printf("\"prefillTokensPerSecond\":%.9g,\"decodeTokensPerSecond\":%.9g,\"forwardPasses\":%d}}\n", rate(made->prompt, made->first_seconds),
+         rate(made->count - made->prompt - 1, made->decode_seconds), (int)made->calls);
+}
+
+/* Fills in how tokens are found. */
+static void choose_decoder(wish *wanted, lfm_guesser *guesser, const char *decode, const char *window) {
+  memset(guesser, 0, sizeof *guesser);
+  guesser->is_jacobi = strcmp(decode, "jacobi") == 0;
+  if (strcmp(decode, "greedy") != 0 && strcmp(decode, "lookup") != 0 && !guesser->is_jacobi)
+    lfm_fail(2, "--decode: expected greedy, jacobi or lookup, not \"%s\"", decode);
+  wanted->guesser = strcmp(decode, "greedy") == 0 ? NULL : guesser;
+  wanted->window = lfm_parse_number("--window", window, 1);
+  if (wanted->window > LFM_WINDOW) lfm_fail(2, "--window: expected 1 to %d", LFM_WINDOW);
 }
 
 static void run(int argc, char **argv) {
   const char *list = NULL, *most = "128", *ignore_end = NULL, *threads = "1", *variant = NULL, *weights = NULL, *json = NULL;
-  const lfm_flag flags[] = {{"--tokens", &list, 0},     {"--max-tokens", &most, 0}, {"--ignore-eos", &ignore_end, 1}, {"--threads", &threads, 0},
+  const char *decode = "greedy", *window = "16";
+  const lfm_flag flags[] = {{"--tokens", &list, 0},     {"--max-tokens", &most, 0}, {"--ignore-eos", &ignore_end, 1},
+                            {"--decode", &decode, 0},   {"--window", &window, 0},   {"--threads", &threads, 0},
                             {"--variant", &variant, 0}, {"--weights", &weights, 0}, {"--json", &json, 1}};
   const double begin = lfm_seconds();
   double load_seconds;
   lfm_opened opened;
   lfm_list prompt;
+  lfm_guesser guesser;
   generation made;
-  int32_t most_tokens;
+  wish wanted;
   lfm_parse_flags(argc, argv, flags, sizeof flags / sizeof flags[0]);
   if (list == NULL) lfm_fail(2, "run: give --tokens 1,2,3");
   prompt = lfm_parse_list("--tokens", list, 0);
-  most_tokens = lfm_parse_number("--max-tokens", most, 0);
+  wanted.most = lfm_parse_number("--max-tokens", most, 0);
+  wanted.ignore_end = ignore_end != NULL;
+  wanted.each = json != NULL ? print_nothing : print_token;
+  choose_decoder(&wanted, &guesser, decode, window);
   opened = lfm_open(argv[0], weights, lfm_parse_number("--threads", threads, 1), variant);
   load_seconds = lfm_seconds() - begin;
-  made = generate(opened.model, &prompt, most_tokens, ignore_end != NULL, json != NULL ? print_nothing : print_token);
-  if (json != NULL) print_record(&made, prompt.count, load_seconds);
+  made = generate(opened.model, &prompt, &wanted);
+  if (json != NULL) print_record(&made, load_seconds);
   else putchar('\n');
+  lfm_guesser_free(&guesser);
   free(made.tokens);
   free(prompt.values);
   lfm_close(&opened);
