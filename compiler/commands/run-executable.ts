@@ -12,6 +12,8 @@ export interface GreedyFlags extends ExecutableFlags, GuessFlags {
   readonly temperature?: number;
   readonly repetitionPenalty?: number;
   readonly stop?: readonly string[];
+  readonly logprobs?: number;
+  readonly maxSeconds?: number;
 }
 
 /** The record that `lfmc run --json` prints. Throws usage/flag for what only the library can do. */
@@ -23,16 +25,24 @@ export async function greedyRecord(
 ): Promise<Readonly<Record<string, unknown>> & { readonly text: string }> {
   const { temperature = manifest.sampling.temperature, repetitionPenalty = manifest.sampling.repetitionPenalty, stop = [] } = flags;
   const isGreedy = temperature === 0 && repetitionPenalty === 1 && stop.length === 0;
-  if (!isGreedy) {
-    throw new LfmcError("usage/flag", "takes the likeliest token alone, without penalty or stop text", {
+  if (!isGreedy || flags.logprobs !== undefined || flags.maxSeconds !== undefined) {
+    throw new LfmcError("usage/flag", "takes the likeliest token alone, without penalty, stop text, log-probabilities or time limit", {
       subject: "the artefact's executable",
-      hint: "give --temperature 0 --repetition-penalty 1 and no --stop, or run it where its library can be loaded",
+      hint: "give --temperature 0 --repetition-penalty 1 and no --stop, --logprobs or --max-seconds, or run it where its library can be loaded",
     });
   }
   const tokenizer = await readTokenizer(folder, manifest);
   const ids = typeof prompt === "string" ? encode(tokenizer, prompt, manifest) : prompt;
   const { maxTokens, ignoreEos = false, decode, window, threads, variant } = flags;
-  const { tokens, record } = await generateExecutable(folder, manifest, { prompt: ids, maxTokens, ignoreEos, decode, window, threads, variant });
+  const { tokens, record } = await generateExecutable(folder, manifest, {
+    prompt: ids,
+    maxTokens,
+    ignoreEos,
+    decode,
+    window,
+    threads,
+    variant,
+  });
   return { ...record, text: tokenizer?.decode(tokens) ?? "" };
 }
 

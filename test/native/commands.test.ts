@@ -72,6 +72,17 @@ describe("run", () => {
     expect(Object.keys(record(executable.stats))).toEqual(Object.keys(record(library.stats)));
   });
 
+  test("guesses by library and executable, in the same number of forward passes", async () => {
+    for (const decode of ["jacobi", "lookup"]) {
+      const guessed = [...greedy, "--decode", decode, "--window", "3", "--max-tokens", "15"];
+      const { tokens: expected } = await json([...greedy, "--max-tokens", "15"]);
+      const library = await json(guessed);
+      const executable = record(JSON.parse(await succeeds([...guessed, "--json"], { environment: direct })));
+      expect([library.tokens, executable.tokens]).toEqual([expected, expected]);
+      expect(record(executable.stats).forwardPasses).toBe(record(library.stats).forwardPasses);
+    }
+  });
+
   test("samples by the library", async () => {
     const sampled = ["run", artefact, "--tokens", "1", "--max-tokens", "8", "--temperature", "0.9", "--seed", "3", "--threads", "3"];
     expect((await json(sampled)).tokens).toEqual((await json(sampled)).tokens);
