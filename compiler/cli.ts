@@ -5,11 +5,13 @@
  */
 import { Command, CommanderError } from "commander";
 import { benchCommand } from "./commands/bench.ts";
+import { chatCommand } from "./commands/chat.ts";
 import { compileCommand } from "./commands/compile.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { perplexityCommand } from "./commands/perplexity.ts";
 import { runCommand } from "./commands/run.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { tuneCommand } from "./commands/tune.ts";
 import { exitStatus, report } from "./commands/report.ts";
 import { packageVersion } from "./artefact/manifest.ts";
@@ -21,7 +23,17 @@ const program = new Command("lfmc")
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError("(lfmc --help tells more)");
 
-for (const command of [compileCommand, runCommand, forwardCommand, benchCommand, tuneCommand, inspectCommand, perplexityCommand])
+for (const command of [
+  compileCommand,
+  runCommand,
+  chatCommand,
+  serveCommand,
+  forwardCommand,
+  benchCommand,
+  tuneCommand,
+  inspectCommand,
+  perplexityCommand,
+])
   program.addCommand(command());
 for (const command of program.commands) command.exitOverride();
 

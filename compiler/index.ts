@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { EmittedCode, Target, TargetVariant } from "../targets/target.ts";
 import type { Manifest } from "../runtime/manifest.ts";
 import { bindingFiles } from "./artefact/bindings.ts";
-import { checkTokenizer, copyModelFiles } from "./artefact/model-files.ts";
+import { checkTokenizer, copyModelFiles, templateWarnings } from "./artefact/model-files.ts";
 import { writeAside } from "./artefact/output-folder.ts";
 import { createWeightFile } from "./artefact/weight-file.ts";
 import { LfmcError } from "./errors.ts";
@@ -54,7 +54,8 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
     checkName(artefactName(model, options), target);
     await checkTokenizer(model);
     const { programs, manifest } = await writeAside(output, (folder) => writeArtefact(folder, model, draft, target, options));
-    return { programs, memory: manifest.memory, warnings, artefact: { folder: output, manifest } };
+    const allWarnings = [...warnings, ...(await templateWarnings(model.files))];
+    return { programs, memory: manifest.memory, warnings: allWarnings, artefact: { folder: output, manifest } };
   } finally {
     await model.store.close();
   }

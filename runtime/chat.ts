@@ -1,6 +1,6 @@
 /**
- * An answer in a conversation: the template writes the conversation, the session keeps what it has of it and goes on, calls of tools are taken out of
- * the text as it comes.
+ * An answer in a conversation: the template writes the conversation, the session keeps what it has of it and goes on, calls of tools
+ * are taken out of the text as it comes.
  */
 import { type ChatMessage, type Tool, type ToolCall } from "./chat-messages.ts";
 import type { ChatTemplate, RenderOptions } from "./chat-template.ts";
@@ -19,7 +19,10 @@ export interface ChatPrompt extends Pick<RenderOptions, "tools" | "variables"> {
 }
 
 /** What is left out of the sampling settings falls back to the model's. */
-export interface ChatOptions extends ChatPrompt, Omit<GenerateOptions, "endTokens" | "shownTokens"> {}
+export interface ChatOptions extends ChatPrompt, Omit<GenerateOptions, "endTokens" | "shownTokens"> {
+  /** What `encodeChat` made of the same conversation, where that is known. */
+  readonly encoded?: readonly number[] | undefined;
+}
 
 /** A call under the name that its answer refers to. */
 export interface IdentifiedCall extends ToolCall {
@@ -27,8 +30,8 @@ export interface IdentifiedCall extends ToolCall {
 }
 
 /**
- * What became certain with a token: text, or a call, or nothing yet. A token that made several things certain has as many parts, the first of which tells
- * how likely it was; what is certain only at the end comes with the last token again.
+ * What became certain with a token: text, or a call, or nothing yet. A token that made several things certain has as many parts, the
+ * first of which tells how likely it was; what is certain only at the end comes with the last token again.
  */
 export interface ChatPart {
   readonly token: number;
@@ -50,8 +53,8 @@ export interface ChatResult {
 const turnEnd = "<|im_end|>";
 
 /**
- * The conversation as tokens, ready to be answered. Throws `chat/template` where there is no template or it does not take the conversation, and
- * `run/input` where the model has no tokenizer.
+ * The conversation as tokens, ready to be answered. Throws `chat/template` where there is no template or it does not take the
+ * conversation, and `run/input` where the model has no tokenizer.
  */
 export function encodeChat(
   model: Model,
@@ -63,17 +66,17 @@ export function encodeChat(
 }
 
 /**
- * Answers the conversation. The session may hold anything: what it shares with the conversation is kept, the rest is rewound. Throws as `encodeChat` and
- * `Session.generate` do.
+ * Answers the conversation. The session may hold anything: what it shares with the conversation is kept, the rest is rewound. Throws
+ * as `encodeChat` and `Session.generate` do.
  */
 export async function* chat(
   model: Model,
   session: Session,
   messages: readonly ChatMessage[],
-  { template: given, tools = [], variables, ...generation }: ChatOptions = {},
+  { template: given, tools = [], variables, encoded, ...generation }: ChatOptions = {},
 ): AsyncGenerator<ChatPart, ChatResult, void> {
   const template = templateFor(model, given);
-  const tokens = encodeChat(model, messages, { template, tools, variables });
+  const tokens = encoded ?? encodeChat(model, messages, { template, tools, variables });
   const answer = new Answer(template, tools);
   const kept = session.keepPrefix(tokens);
   let token = 0;

@@ -18,7 +18,8 @@ export type ErrorCode =
   | "run/variant"
   | "run/memory"
   | "run/thread"
-  | "run/aborted";
+  | "run/aborted"
+  | "chat/template";
 
 export interface ErrorDetails {
   /** What the error is about: a file, an option, a session. */

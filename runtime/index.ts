@@ -11,7 +11,7 @@ export { type ErrorCode, type ErrorDetails, LfmcError } from "./errors.ts";
 export { type Feature, type VariantWish, detectFeatures, selectVariant } from "./features.ts";
 export { type Decode, type GenerateOptions, type PrefillOptions } from "./generate-options.ts";
 export { type GenerationResult, type GenerationStats, type Part, type StopReason } from "./generation.ts";
-export { type GrammarModel, jsonObject, jsonSchema } from "./json-schema.ts";
+export { type GrammarModel, jsonObject, jsonSchema, regex } from "./json-schema.ts";
 export { type TokenLogprob } from "./logprobs.ts";
 export { type LoadOptions, type LoadProgress, load } from "./load.ts";
 export type * from "./manifest.ts";

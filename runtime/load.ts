@@ -2,6 +2,7 @@
  * From an artefact to a model. The artefact's parts come from its folder (`base`), or one by one from the caller where the host has
  * no folder: an edge worker passes the module it imported and a way to its weights.
  */
+import { type ChatTemplate, createChatTemplate, templateTokens } from "./chat-template.ts";
 import type { Engine } from "./engine.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { type VariantWish, detectFeatures, selectVariant, threadCount } from "./features.ts";
@@ -40,6 +41,8 @@ export interface LoadOptions extends VariantWish {
   readonly weights?: WeightsInput | undefined;
   /** Parsed tokenizer.json and tokenizer_config.json, in place of the files; null for no tokenizer. */
   readonly tokenizer?: { readonly json: unknown; readonly config?: unknown } | null | undefined;
+  /** The source of the chat template, in place of the file; null for none. */
+  readonly chatTemplate?: string | null | undefined;
   /**
    * Check the sha256 of the module and, as they arrive, of the weights. By default where the host hashes in place while it reads (Node, Deno,
    * Bun), but not of a C artefact, whose weights are mapped, not read. Lengths are always checked.
@@ -71,12 +74,15 @@ async function loadParts(options: LoadOptions): Promise<Model> {
   const report: Report = (phase, loadedBytes) => options.onProgress?.({ phase, loadedBytes, totalBytes });
   report("module", 0);
   const loadEngine = manifest.target === "wasm-simd" ? loadModule : loadLibrary;
-  const [{ engine, variant, threads }, tokenizer] = await Promise.all([
+  const [{ engine, variant, threads }, tokenizer, templateSource] = await Promise.all([
     loadEngine(manifest, source, options, report),
     openTokenizer(manifest, source, options),
+    readTemplate(manifest, source, options),
   ]);
   report("ready", totalBytes);
-  return createModel({ manifest, engine, tokenizer, variant, threads, loadSeconds: (performance.now() - begin) / 1000 });
+  const chatTemplate: ChatTemplate | null =
+    templateSource === null ? null : createChatTemplate(templateSource, templateTokens(manifest, tokenizer));
+  return createModel({ manifest, engine, tokenizer, chatTemplate, variant, threads, loadSeconds: (performance.now() - begin) / 1000 });
 }
 
 type Report = (phase: LoadProgress["phase"], loadedBytes: number) => void;
@@ -168,6 +174,14 @@ async function openTokenizer(manifest: Manifest, source: ArtefactSource, options
   return createTokenizer(await readJson(source, json, signal), config === null ? {} : await readJson(source, config, signal), bos);
 }
 
+/** The source of the chat template; null where the model has none, or where the caller gave the artefact's parts one by one without it. */
+async function readTemplate(manifest: Manifest, source: ArtefactSource, options: LoadOptions): Promise<string | null> {
+  const { chatTemplate: path } = manifest.files;
+  if (options.chatTemplate !== undefined) return options.chatTemplate;
+  if (path === null || source === noSource) return null;
+  return new TextDecoder().decode(await source.read(path, options.signal));
+}
+
 async function readJson(source: ArtefactSource, path: string, signal: AbortSignal | undefined): Promise<unknown> {
   const text = new TextDecoder().decode(await source.read(path, signal));
   try {
@@ -192,6 +206,6 @@ const noSource: ArtefactSource = {
 function notGiven(path: string): LfmcError {
   return new LfmcError("io/missing", "is not given, and neither is the artefact's folder", {
     subject: path,
-    hint: "Pass `base`, or `manifest`, `module`, `weights` and `tokenizer` (null for none).",
+    hint: "Pass `base`, or `manifest`, `module`, `weights`, `tokenizer` and `chatTemplate` (null for none).",
   });
 }

@@ -1,6 +1,7 @@
 /**
  * A loaded model: one engine, its manifest, its tokenizer and its session slots. Everything that runs it goes through one `RowRunner`.
  */
+import type { ChatTemplate } from "./chat-template.ts";
 import { type Engine, type Row, RowRunner } from "./engine.ts";
 import { LfmcError } from "./errors.ts";
 import type { Manifest, Variant } from "./manifest.ts";
@@ -17,6 +18,8 @@ export interface Model {
   readonly threads: number;
   /** null where the model came without one. */
   readonly tokenizer: Tokenizer | null;
+  /** The model's own, null where it came without one. */
+  readonly chatTemplate: ChatTemplate | null;
   /** From the call of `load` to the model. */
   readonly loadSeconds: number;
   /** A session in a free slot; throws `run/sessions` where all are taken. */
@@ -45,6 +48,7 @@ export interface ModelParts {
   readonly manifest: Manifest;
   readonly engine: Engine;
   readonly tokenizer: Tokenizer | null;
+  readonly chatTemplate?: ChatTemplate | null;
   readonly variant?: Variant | null;
   readonly threads?: number;
   readonly loadSeconds?: number;
@@ -78,14 +82,21 @@ export function createModel(parts: ModelParts): Model {
   return {
     manifest,
     tokenizer,
+    chatTemplate: parts.chatTemplate ?? null,
     variant: parts.variant ?? null,
     threads: parts.threads ?? 1,
     loadSeconds: parts.loadSeconds ?? 0,
     createSession: () => host.createSession(),
     restore: (bytes) => restoreInto(host.createSession(), bytes),
     evaluate: (turns, { signal } = {}) => Session.evaluate(host, turns, signal),
-    forward: (rows) => alive().forward(rows).map(({ logits }) => logits),
-    choose: (rows) => alive().forward(rows).map(({ likeliest }) => likeliest),
+    forward: (rows) =>
+      alive()
+        .forward(rows)
+        .map(({ logits }) => logits),
+    choose: (rows) =>
+      alive()
+        .forward(rows)
+        .map(({ likeliest }) => likeliest),
     dispose() {
       runner?.close();
       runner = null;

@@ -2,35 +2,43 @@
  * From logits to a token, reproducibly: binary32 steps in a fixed order, the contract's exp, a counter-based generator. No
  * Math.exp, whose last bit differs between engines.
  *
- * Order, as in Hugging Face's generate: repetition penalty, temperature, top-k, top-p, min-p. Rank: higher logit first, ties to the lower id;
- * each filter keeps the first ranks (of equal logits at its border top-k and top-p keep the lower ids, where Hugging Face's keeps all or any).
+ * Order: bias; then, as in Hugging Face's generate, repetition penalty, temperature, top-k, top-p, min-p. Ranks are ranking.ts's; each
+ * filter keeps the first ranks (of equal logits at its border top-k and top-p keep the lower ids, where Hugging Face's keeps all or any).
  * The draw walks through the candidates by rank; by id where neither top-k nor top-p asked for ranks.
  */
 import { LfmcError } from "./errors.ts";
 import { exp } from "./exp.ts";
 import type { SamplingDefaults } from "./manifest.ts";
 import { uniform } from "./random.ts";
+import { ranked } from "./ranking.ts";
 
 const f = Math.fround;
 
 export interface SamplingSettings extends SamplingDefaults {
   readonly seed: number;
+  /**
+   * Token id -> what is added to its logit before anything else, rounded to binary32; -Infinity forbids the token. Keys are decimal, as in
+   * JSON.
+   */
+  readonly logitBias?: Readonly<Record<number, number>> | undefined;
 }
 
-/** Chooses the token that follows `tokens`, given its logits. */
+/** Chooses the token that follows `tokens`, given its logits; those of tokens that a constraint leaves out are -Infinity. */
 export type Sampler = (logits: Float32Array, tokens: readonly number[]) => number;
 
 /**
  * A sampler with these settings: temperature 0 is greedy; topK 0, topP 1, minP 0 and repetitionPenalty 1 are off. Throws `run/input`
- * for a setting out of range.
+ * for a setting out of range, and where the bias names a token that has no logit.
  */
 export function createSampler(settings: SamplingSettings): Sampler {
   checkSettings(settings);
   const { repetitionPenalty, seed } = settings;
+  const bias = biasEntries(settings);
   const penalize = repetitionPenalty !== 1;
   const greedy = isGreedy(settings);
   return (logits, tokens) => {
-    const scores = penalize ? penalized(logits, tokens, f(repetitionPenalty)) : logits;
+    const wanted = bias.length > 0 ? biased(logits, bias) : logits;
+    const scores = penalize ? penalized(wanted, tokens, f(repetitionPenalty)) : wanted;
     const best = argmax(scores);
     return greedy ? best : draw(scores, best, settings, uniform(seed, tokens.length));
   };
@@ -44,7 +52,7 @@ function isGreedy({ temperature }: SamplingSettings): boolean {
 
 /** Whether a sampler with these settings always takes the largest logit, so that `argmax` is all of it. */
 export function takesLikeliest(settings: SamplingSettings): boolean {
-  return isGreedy(settings) && settings.repetitionPenalty === 1;
+  return isGreedy(settings) && settings.repetitionPenalty === 1 && biasEntries(settings).length === 0;
 }
 
 /** Index of the largest logit, ties to the lower index; throws `run/input` where no logit is a number. */
@@ -67,6 +75,26 @@ export function noLikeliest(): never {
     subject: "logits",
     hint: "The weights are altered, or no weights for this model; load with verify.",
   });
+}
+
+/** Token ids and what is added to their logits. */
+function biasEntries({ logitBias }: SamplingSettings): readonly (readonly [token: number, bias: number])[] {
+  return Object.entries(logitBias ?? {}).map(([token, bias]) => [Number(token), f(bias)]);
+}
+
+/** A copy with the bias added; throws `run/input` for a token that is none, and where it leaves no token to choose. */
+function biased(logits: Float32Array, bias: readonly (readonly [token: number, bias: number])[]): Float32Array {
+  const scores = logits.slice();
+  for (const [token, value] of bias) {
+    if (token >= scores.length) throw wrongBias(`token ${token} is none of the vocabulary's ${scores.length}`);
+    scores[token] = (scores[token] ?? 0) + value;
+  }
+  if (scores.every((score) => score === -Infinity)) throw wrongBias("leaves no token that may come");
+  return scores;
+}
+
+function wrongBias(fact: string): LfmcError {
+  return new LfmcError("run/input", fact, { subject: "logitBias", hint: "Give token ids, each with a finite number or -Infinity." });
 }
 
 /** A copy in which every token of `tokens` is less likely: positive logits are divided, negative ones multiplied by `penalty`. */
@@ -143,7 +171,7 @@ function sum(weights: Float32Array, count: number): number {
   return total;
 }
 
-function checkSettings({ temperature, topK, topP, minP, repetitionPenalty, seed }: SamplingSettings): void {
+function checkSettings({ temperature, topK, topP, minP, repetitionPenalty, seed, logitBias }: SamplingSettings): void {
   const check = (subject: string, ok: boolean, fact: string): void => {
     if (!ok) throw new LfmcError("run/input", fact, { subject, hint: `Leave ${subject} out for the model's own default.` });
   };
@@ -153,4 +181,8 @@ function checkSettings({ temperature, topK, topP, minP, repetitionPenalty, seed 
   check("minP", minP >= 0 && minP <= 1, `${minP} is not a number from 0 to 1`);
   check("repetitionPenalty", Number.isFinite(repetitionPenalty) && repetitionPenalty > 0, `${repetitionPenalty} is not a number above 0`);
   check("seed", Number.isSafeInteger(seed) && seed >= 0, `${seed} is not an integer from 0 to 2^53 - 1`);
+  for (const [token, bias] of Object.entries(logitBias ?? {})) {
+    if (!/^(?:0|[1-9]\d{0,9})$/.test(token)) throw wrongBias(`${token} is not a token id`);
+    if (!Number.isFinite(f(bias)) && bias !== -Infinity) throw wrongBias(`${String(bias)} is not a bias`);
+  }
 }

@@ -12,15 +12,24 @@ export interface EncodeOptions {
   readonly addBos?: boolean;
 }
 
+export interface StreamOptions {
+  /** Special tokens that the text shows, as they are written; by default none. */
+  readonly shown?: readonly number[] | undefined;
+}
+
 export interface Tokenizer {
   /** Token ids of a text; special tokens written out in it become their ids. */
   encode(text: string, options?: EncodeOptions): number[];
   /** The text of token ids, special tokens left out; bytes that are no UTF-8 become U+FFFD. */
   decode(ids: readonly number[]): string;
+  /** The bytes that a token stands for; none for special and unknown ones. */
+  bytesOf(id: number): Uint8Array;
   /** A decoder to push ids into, one by one. */
-  stream(): TextStream;
+  stream(options?: StreamOptions): TextStream;
   /** Id of a token by its content, such as "<|im_end|>". */
   idOf(content: string): number | undefined;
+  /** A token's content, special or not; in byte-level letters where it is no added one. */
+  contentOf(id: number): string | undefined;
 }
 
 /** What is used of the package's class. Its own declarations do not resolve under Node's module rules, so it arrives untyped. */
@@ -38,19 +47,23 @@ export function createTokenizer(json: unknown, config: unknown, bos: number | nu
   const hub = openHub(json, config ?? {});
   const addBosByConfig = field(config, "add_bos_token");
   const bytesOf = guarded(() => byteTable(hub));
-  const stream = (): TextStream => new TextStream(bytesOf);
+  const contentOf = (id: number): string | undefined => hub.id_to_token(id);
+  const stream = ({ shown = [] }: StreamOptions = {}): TextStream =>
+    new TextStream(shown.length === 0 ? bytesOf : (id) => (shown.includes(id) ? new TextEncoder().encode(contentOf(id)) : bytesOf(id)));
   return {
     encode(text, { addBos } = {}) {
       const bare = guarded(() => hub.encode(text, { add_special_tokens: false }).ids);
       const wanted = addBos ?? (typeof addBosByConfig === "boolean" ? addBosByConfig : guarded(() => startsWithBos(hub, bos)));
       return wanted && bos !== null && bare[0] !== bos ? [bos, ...bare] : bare;
     },
+    bytesOf,
     decode(ids) {
       const text = stream();
       return ids.map((id) => text.push(id)).join("") + text.flush();
     },
     stream,
     idOf: (content) => hub.token_to_id(content),
+    contentOf,
   };
 }
 

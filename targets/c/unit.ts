@@ -91,7 +91,7 @@ export const contraction = [
 
 const architectures = {
   // gcc's -O2 leaves loops over lanes rolled, and their vectors in memory: a third slower.
-  any: ["#if defined(__GNUC__) && !defined(__clang__)", '#pragma GCC optimize("O3")', "#endif"],
+  any: ["#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)", '#pragma GCC optimize("O3")', "#endif"],
   x86: ["#if !defined(__x86_64__) && !defined(_M_X64)", '#error "this unit is for x86-64"', "#endif"],
   // gcc's scheduling before register allocation moves loads so far ahead that the hot loops of products spill: a sixth more instructions.
   arm: [

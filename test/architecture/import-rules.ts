@@ -70,14 +70,22 @@ const areas: readonly Area[] = [
   { prefix: "compiler/commands/inspect", files: anything, packages: ["commander", "picocolors", ...moduleReaders], builtins: "static" },
   { prefix: "compiler/commands/verify", files: anything, packages: ["commander", "picocolors", ...moduleReaders], builtins: "static" },
   { prefix: "compiler/commands/", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
+  { prefix: "compiler/serve/", files: ["compiler/serve/", "runtime/", ...foundations], packages: ["valibot"], builtins: "static" },
   { prefix: "compiler/index.ts", files: anything, builtins: "static" },
   { prefix: "compiler/pipeline.ts", files: anything, builtins: "static" },
   { prefix: "compiler/targets.ts", files: anything, builtins: "none" },
   { prefix: "compiler/options.ts", files: anything, builtins: "static" },
   {
     prefix: "compiler/artefact/",
-    // The runtime owns the manifest's format, version and checksum, and the way in which a tokenizer is opened.
-    files: ["compiler/", "runtime/manifest.ts", "runtime/manifest-parse.ts", "runtime/tokenizer.ts"],
+    // The runtime owns the manifest's format, version and checksum, and the way in which tokenizers and templates are opened.
+    files: [
+      "compiler/",
+      "runtime/manifest.ts",
+      "runtime/manifest-parse.ts",
+      "runtime/tokenizer.ts",
+      "runtime/chat-template.ts",
+      "runtime/errors.ts",
+    ],
     types: ["targets/target.ts", "runtime/"],
     builtins: "static",
   },

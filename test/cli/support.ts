@@ -13,18 +13,22 @@ export interface Setting {
   readonly environment?: Readonly<Record<string, string>>;
   /** Go away after the first piece of output, as `| head -c 1` does. */
   readonly leaveEarly?: boolean;
+  /** What stdin holds; by default there is none. */
+  readonly input?: string;
 }
 
 /** Engines keep compiled sources here, which halves the start of the next process; keyed by content, so it is never stale. */
 const compileCache = join(root, "node_modules", ".cache", "lfmc-tests");
 
 /** Runs `lfmc` with these arguments, in the project's root. */
-export async function lfmc(args: readonly string[], { environment = {}, leaveEarly = false }: Setting = {}): Promise<Finished> {
+export async function lfmc(args: readonly string[], { environment = {}, leaveEarly = false, input = "" }: Setting = {}): Promise<Finished> {
   const child = spawn(process.execPath, [join(root, "compiler", "cli.ts"), ...args], {
     cwd: root,
     env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: compileCache, ...environment },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
   });
+  // A program that ends without reading it closes the pipe.
+  child.stdin.on("error", () => undefined).end(input);
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (piece: string) => {
     stdout += piece;

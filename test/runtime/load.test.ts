@@ -277,3 +277,36 @@ describe("is refused", () => {
     expect(Math.max(...loaded)).toBe(3000);
   });
 });
+
+describe("the chat template", () => {
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const naming = (): Manifest => ({ ...manifest, files: { ...manifest.files, chatTemplate: "t.jinja" } });
+  const holding = (text: string): ArtefactSource =>
+    memorySource({ "manifest.json": bytes(JSON.stringify(naming())), "t.jinja": bytes(text) });
+  const rendered = async (options: LoadOptions): Promise<string | undefined> => {
+    const model = await load({ source: holding("{{ bos_token }}é{{ eos_token }}"), ...options });
+    const text = model.chatTemplate?.render([]);
+    await model.dispose();
+    return text;
+  };
+
+  test("is the artefact's file, knows the model's tokens, and may be replaced or left out", async () => {
+    expect(await rendered({})).toBe("<|startoftext|>é<|endoftext|>");
+    expect(await rendered({ chatTemplate: "own {{ pad_token }}" })).toBe("own <|pad|>");
+    expect(await rendered({ chatTemplate: null })).toBeUndefined();
+    expect(await rendered({ tokenizer: null })).toBe("é");
+  });
+
+  test("need not be given where the parts are given one by one", async () => {
+    const given = { manifest: naming(), module: await WebAssembly.compile(new Uint8Array(wasm)), tokenizer: null };
+    const model = await load({ ...given, weights: (index) => Promise.resolve(parts[index] ?? new Uint8Array(0)) });
+    expect(model.chatTemplate).toBeNull();
+    await model.dispose();
+  });
+
+  test("hinders nobody where it does not parse: what renders it is told", async () => {
+    const model = await load({ source: holding("{{") });
+    expect(await refusal(() => model.chatTemplate?.render([]))).toMatchObject({ code: "chat/template" });
+    await model.dispose();
+  });
+});

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { exp } from "../../runtime/exp.ts";
 import { uniform } from "../../runtime/random.ts";
-import { type SamplingSettings, argmax, createSampler } from "../../runtime/sampler.ts";
+import { type SamplingSettings, argmax, createSampler, takesLikeliest } from "../../runtime/sampler.ts";
 import { refusal } from "./support.ts";
 
 const off: SamplingSettings = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
@@ -93,6 +93,44 @@ describe("filters", () => {
   });
 });
 
+describe("bias", () => {
+  test("is added before anything else, in binary32, at temperature 0 too", () => {
+    const sample = createSampler({ ...off, temperature: 0, repetitionPenalty: 2, logitBias: { 0: 4, 2: -Infinity } });
+    // 0: (-3 + 4) / 2, 1: 0.6, which is above it.
+    expect(sample(Float32Array.of(-3, 0.6, 9), [0])).toBe(1);
+    expect(sample(Float32Array.of(-3, 0.6, 9), [1])).toBe(0);
+    const logits = Float32Array.of(2 ** 24, 2 ** 24);
+    expect(createSampler({ ...off, temperature: 0, logitBias: { 1: 1 } })(logits, [])).toBe(0);
+    expect([...logits]).toEqual([2 ** 24, 2 ** 24]);
+  });
+
+  test("-Infinity forbids a token whatever the filters", () => {
+    expect(support([3, 2, 1], { logitBias: { 0: -Infinity }, topP: 0.5 })).toEqual([1]);
+    expect(support([3, 2, 1], { logitBias: { 0: -Infinity, 2: -Infinity } })).toEqual([1]);
+  });
+
+  test("makes the module's own choice useless, unless there is none", () => {
+    const greedy = { ...off, temperature: 0 };
+    expect(takesLikeliest({ ...greedy, logitBias: {} })).toBe(true);
+    expect(takesLikeliest({ ...greedy, logitBias: { 3: 0 } })).toBe(false);
+  });
+
+  test.each([
+    [{ "-1": 1 }, "-1 is not a token id"],
+    [{ a: 1 }, "a is not a token id"],
+    [{ "01": 1 }, "01 is not a token id"],
+    [{ 1: NaN }, "NaN is not a bias"],
+    [{ 1: Infinity }, "Infinity is not a bias"],
+    [{ 1: 1e39 }, "1e+39 is not a bias"],
+    [{ 3: 1 }, "token 3 is none of the vocabulary's 3"],
+    [{ 0: -Infinity, 1: -Infinity, 2: -Infinity }, "leaves no token"],
+  ])("%j is refused", async (logitBias, fact) => {
+    const { code, message } = await refusal(() => createSampler({ ...off, logitBias })(Float32Array.of(1, 2, 3), []));
+    expect(code).toBe("run/input");
+    expect(message).toContain(`logitBias: ${fact}`);
+  });
+});
+
 test("top-k agrees with sorting everything, ties and signed zeros included", () => {
   const value = fc.oneof(fc.float({ noNaN: true, min: -50, max: 50 }), fc.constantFrom(0, -0, 1, 1, 2));
   fc.assert(
@@ -109,8 +147,9 @@ test("top-k agrees with sorting everything, ties and signed zeros included", () 
 /** The order of Hugging Face's generate, one step after the other over a whole row of scores, in binary32. */
 function slowSample(logits: readonly number[], tokens: readonly number[], settings: SamplingSettings): number {
   const f = Math.fround;
-  const { temperature, topK, topP, minP, repetitionPenalty, seed } = settings;
-  const scores = logits.map((logit, id) => {
+  const { temperature, topK, topP, minP, repetitionPenalty, seed, logitBias = {} } = settings;
+  const wanted = logits.map((logit, id) => f(f(logit) + f(logitBias[id] ?? 0)));
+  const scores = wanted.map((logit, id) => {
     if (repetitionPenalty === 1 || !tokens.includes(id)) return f(logit);
     return f(logit > 0 ? f(logit) / f(repetitionPenalty) : f(logit) * f(repetitionPenalty));
   });
@@ -134,6 +173,7 @@ function slowSample(logits: readonly number[], tokens: readonly number[], settin
 
 test("any settings together agree with the slow reference", () => {
   const logit = fc.oneof(fc.float({ noNaN: true, min: -20, max: 20 }), fc.constantFrom(-3, 0, 1, 1, 2));
+  const bias = fc.oneof(fc.double({ min: -20, max: 20, noNaN: true }), fc.constantFrom(-Infinity, 0, 100));
   const settings = fc.record({
     temperature: fc.constantFrom(0, 0.1, 0.3, 1, 1.7, 50),
     topK: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 45 })),
@@ -141,12 +181,15 @@ test("any settings together agree with the slow reference", () => {
     minP: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1, noNaN: true })),
     repetitionPenalty: fc.constantFrom(1, 1.05, 2, 0.8),
     seed: fc.nat(),
+    logitBias: fc.oneof(fc.constant({}), fc.dictionary(fc.integer({ min: 1, max: 39 }).map(String), bias, { maxKeys: 5 })),
   });
   const history = fc.array(fc.nat(39), { maxLength: 12 });
   fc.assert(
     fc.property(fc.array(logit, { minLength: 1, maxLength: 40 }), history, settings, (logits, tokens, chosen) => {
       const past = tokens.filter((token) => token < logits.length);
-      expect(createSampler(chosen)(Float32Array.from(logits), past)).toBe(slowSample(logits, past, chosen));
+      const within = Object.fromEntries(Object.entries(chosen.logitBias).filter(([token]) => Number(token) < logits.length));
+      const all = { ...chosen, logitBias: within };
+      expect(createSampler(all)(Float32Array.from(logits), past)).toBe(slowSample(logits, past, all));
     }),
     { numRuns: 3000 },
   );

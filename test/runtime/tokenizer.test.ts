@@ -30,6 +30,14 @@ function isConstructor(
   return typeof value === "function";
 }
 
+test("a stream shows the special tokens that it is told to, and an id's content is what was written", () => {
+  const ids = tokenizer.encode("<|im_start|>é👋<|im_end|>", { addBos: false });
+  const shown = tokenizer.stream({ shown: [7] });
+  expect(ids.map((id) => shown.push(id)).join("") + shown.flush()).toBe("é👋<|im_end|>");
+  expect([1, 7].map((id) => tokenizer.contentOf(id))).toEqual(["<|startoftext|>", "<|im_end|>"]);
+  expect(tokenizer.contentOf(1e6)).toBeUndefined();
+});
+
 describe("encode", () => {
   test("puts BOS first as the tokenizer's files say", () => {
     const ids = tokenizer.encode(samples[0] ?? "");
