@@ -14,6 +14,7 @@ export interface GreedyFlags extends ExecutableFlags, GuessFlags {
   readonly stop?: readonly string[];
   readonly logprobs?: number;
   readonly maxSeconds?: number;
+  readonly schema?: unknown;
 }
 
 /** The record that `lfmc run --json` prints. Throws usage/flag for what only the library can do. */
@@ -25,11 +26,15 @@ export async function greedyRecord(
 ): Promise<Readonly<Record<string, unknown>> & { readonly text: string }> {
   const { temperature = manifest.sampling.temperature, repetitionPenalty = manifest.sampling.repetitionPenalty, stop = [] } = flags;
   const isGreedy = temperature === 0 && repetitionPenalty === 1 && stop.length === 0;
-  if (!isGreedy || flags.logprobs !== undefined || flags.maxSeconds !== undefined) {
-    throw new LfmcError("usage/flag", "takes the likeliest token alone, without penalty, stop text, log-probabilities or time limit", {
-      subject: "the artefact's executable",
-      hint: "give --temperature 0 --repetition-penalty 1 and no --stop, --logprobs or --max-seconds, or run it where its library can be loaded",
-    });
+  if (!isGreedy || [flags.logprobs, flags.maxSeconds, flags.schema].some((wish) => wish !== undefined)) {
+    throw new LfmcError(
+      "usage/flag",
+      "takes the likeliest token alone, without penalty, stop text, log-probabilities, time limit or schema",
+      {
+        subject: "the artefact's executable",
+        hint: "give --temperature 0 --repetition-penalty 1 and no --stop, --logprobs, --max-seconds or --json-schema, or run it where its library can be loaded",
+      },
+    );
   }
   const tokenizer = await readTokenizer(folder, manifest);
   const ids = typeof prompt === "string" ? encode(tokenizer, prompt, manifest) : prompt;

@@ -1,8 +1,10 @@
 /** `lfmc run`: generates text from an artefact. */
+import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Command } from "commander";
-import type { GenerationResult, Model, Part, TokenLogprob } from "../../runtime/index.ts";
+import { jsonSchema, type GenerationResult, type Model, type Part, type TokenLogprob } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
+import { parseJson } from "../import/json.ts";
 import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { numberList, wholeNumber } from "./flags.ts";
 import { usesExecutable } from "../native/executable.ts";
@@ -17,6 +19,7 @@ interface Flags extends ExecutionFlags, SamplingFlags {
   readonly maxTokens: number;
   readonly ignoreEos?: boolean;
   readonly logprobs?: number;
+  readonly jsonSchema?: string;
   readonly json?: boolean;
 }
 
@@ -30,30 +33,43 @@ export function runCommand(): Command {
   addSamplingFlags(command)
     .option("--ignore-eos", "go on after an end token")
     .option("--logprobs <n>", "with --json: how likely each token was, and n alternatives", wholeNumber())
+    .option("--json-schema <file>", "hold the text to a JSON schema")
     .option("--json", "print the result as JSON");
   return addExecutionFlags(command).action(run);
 }
 
-async function run(artefact: string, { threads, variant, json, prompt, tokens, ...options }: Flags): Promise<void> {
+async function run(artefact: string, { threads, variant, json, prompt, tokens, jsonSchema: schemaFile, ...options }: Flags): Promise<void> {
   if ((prompt === undefined) === (tokens === undefined)) {
     throw new LfmcError("usage/argument", "give one of them", { subject: "--prompt, --tokens", hint: "--prompt TEXT, or --tokens 1,2,3" });
   }
   const input = tokens ?? prompt ?? "";
+  const schema = schemaFile === undefined ? undefined : await readSchema(schemaFile);
   const manifest = await artefactManifest(artefact);
   if (usesExecutable(manifest)) {
     await verifyFiles(artefact, manifest);
-    const record = await greedyRecord(resolve(artefact), manifest, input, { ...options, threads, variant });
+    const record = await greedyRecord(resolve(artefact), manifest, input, { ...options, schema, threads, variant });
     print(json ? JSON.stringify(record) : record.text);
     return;
   }
   const model = await openArtefact(artefact, { variant, threads });
   try {
-    const parts = model.createSession().generate(input, options);
+    const constrain = schema === undefined ? undefined : jsonSchema(model, schema);
+    const parts = model.createSession().generate(input, { ...options, constrain });
     if (json) print(JSON.stringify(await collect(model, parts)));
     else await stream(parts);
   } finally {
     await model.dispose();
   }
+}
+
+/** A JSON schema, as parsed. Throws io/missing, run/input. */
+async function readSchema(path: string): Promise<unknown> {
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw new LfmcError("io/missing", "cannot be read", { subject: path, hint: "give a file with a JSON schema", cause });
+  });
+  const parsed = parseJson(bytes);
+  if ("value" in parsed) return parsed.value;
+  throw new LfmcError("run/input", parsed.fault, { subject: path, hint: "give a file with a JSON schema" });
 }
 
 async function stream(parts: AsyncGenerator<Part, GenerationResult, void>): Promise<void> {
