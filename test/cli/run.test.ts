@@ -117,3 +117,32 @@ test("an end token ends the text unless --ignore-eos is given", async () => {
   expect(await json(flags)).toMatchObject({ tokens: greedyIds.slice(0, greedyIds.indexOf(end) + 1), stopReason: "eos" });
   expect(await json([...flags, "--ignore-eos"])).toMatchObject({ tokens: greedyIds.slice(0, 12), stopReason: "length" });
 });
+
+test("--decode finds the same tokens, in fewer forward passes", async () => {
+  const flags = ["--max-tokens", "100", "--ignore-eos"];
+  const [plain, ...guessed] = await Promise.all([
+    greedy(...flags),
+    greedy(...flags, "--decode", "jacobi"),
+    greedy(...flags, "--decode", "lookup", "--window", "9"),
+  ]);
+  for (const run of guessed) {
+    expect(run).toMatchObject({ tokens: plain.tokens, text: plain.text, stopReason: plain.stopReason });
+    expect(record(run.stats).forwardPasses).toBeLessThan(80);
+  }
+  expect((await lfmc(["run", demo, "--prompt", prompt, "--decode", "jacobi", "--window", "65"])).status).toBe(1);
+});
+
+test("--json-schema holds the text to a schema, --logprobs tells how likely each token was", async () => {
+  const schema = join(folder, "schema.json");
+  await writeFile(schema, JSON.stringify({ type: "object", properties: { novel: { enum: ["Emma", "Persuasion"] } }, required: ["novel"] }));
+  const { text, tokens, logprobs } = await greedy("--json-schema", schema, "--logprobs", "2");
+  expect(["Emma", "Persuasion"]).toContain(record(JSON.parse(String(text))).novel);
+  if (!Array.isArray(logprobs) || !Array.isArray(tokens)) throw new Error("lists");
+  expect(logprobs).toHaveLength(tokens.length);
+  for (const { logprob, top } of logprobs.map(record)) {
+    expect(logprob).toBeLessThan(0);
+    expect(top).toHaveLength(2);
+  }
+  await writeFile(schema, "{");
+  expect(await lfmc(["run", demo, "--prompt", prompt, "--json-schema", schema])).toMatchObject({ status: 1, stdout: "" });
+});
