@@ -2,7 +2,6 @@
  * `lfmc chat`: a conversation, line by line. Answers go to stdout, all else to stderr, so that `echo question | lfmc chat DIR` prints
  * the answer alone.
  */
-import { readFile } from "node:fs/promises";
 import { Command } from "commander";
 import pc from "picocolors";
 import {
@@ -18,11 +17,11 @@ import {
 } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
 import { readConversation, readTools } from "../import/conversation.ts";
-import { usesExecutable } from "../native/executable.ts";
 import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { wholeNumber } from "./flags.ts";
 import { LineReader } from "./line-reader.ts";
-import { artefactManifest, openArtefact } from "./open-artefact.ts";
+import { artefactManifest, assertCallable, openArtefact } from "./open-artefact.ts";
+import { readText } from "./read-text.ts";
 import { report } from "./report.ts";
 import { addSamplingFlags, type SamplingFlags } from "./sampling-flags.ts";
 import { writeWhole } from "./write-whole.ts";
@@ -53,11 +52,8 @@ async function run(
 ): Promise<void> {
   const tools = toolsFile === undefined ? [] : await readTools(toolsFile);
   const loaded = load === undefined ? null : await readConversation(load);
-  const source = templateFile === undefined ? null : await readTemplate(templateFile);
-  if (usesExecutable(await artefactManifest(artefact))) {
-    const hint = "install the npm package koffi, or compile with --target wasm-simd";
-    throw new LfmcError("run/input", "is a C artefact, which cannot be called from here", { subject: artefact, hint });
-  }
+  const source = templateFile === undefined ? null : await readText(templateFile, "give a Jinja chat template");
+  assertCallable(artefact, await artefactManifest(artefact));
   const model = await openArtefact(artefact, { variant, threads });
   const lines = new LineReader();
   try {
@@ -74,12 +70,6 @@ async function run(
     lines.close();
     await model.dispose();
   }
-}
-
-async function readTemplate(file: string): Promise<string> {
-  return await readFile(file, "utf8").catch((cause: unknown) => {
-    throw new LfmcError("io/missing", "cannot be read", { subject: file, hint: "give a Jinja chat template", cause });
-  });
 }
 
 interface Parts {

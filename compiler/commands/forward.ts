@@ -1,5 +1,4 @@
 /** `lfmc forward`: the logits of given tokens, from an artefact, or from a model through the graph interpreter under the contract. */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { LfmcError } from "../errors.ts";
@@ -13,6 +12,7 @@ import { openArtefact, readManifest, verifyFiles } from "./open-artefact.ts";
 import { artefactLogits, interpretedLogits, type LogitSource } from "../evaluate/logit-source.ts";
 import { encodeSafetensors, type FloatTensor } from "./encode-safetensors.ts";
 import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
+import { readText } from "./read-text.ts";
 import { warn } from "./report.ts";
 import { writeWhole } from "./write-whole.ts";
 
@@ -55,9 +55,7 @@ function warnOfModelFlags(flags: Flags): void {
 
 async function readTokens(file: string): Promise<readonly number[]> {
   const hint = "give a JSON file that holds a list of token ids: [1, 2, 3]";
-  const text = await readFile(file, "utf8").catch((cause: unknown) => {
-    throw new LfmcError("io/missing", "cannot be read", { subject: file, hint, cause });
-  });
+  const text = await readText(file, hint);
   let json: unknown;
   try {
     json = JSON.parse(text);

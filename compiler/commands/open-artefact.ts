@@ -13,6 +13,7 @@ import { isArtefact } from "../artefact/is-artefact.ts";
 import { LfmcError } from "../errors.ts";
 import { parseJson } from "../import/json.ts";
 import { buildLibrary } from "../native/build.ts";
+import { usesExecutable } from "../native/executable.ts";
 import { progress, progressBar } from "./report.ts";
 
 export interface OpenOptions {
@@ -36,6 +37,15 @@ export async function artefactManifest(folder: string): Promise<Manifest> {
   throw new LfmcError("io/missing", "is not an artefact: it has no manifest.json of lfmc's", {
     subject: folder,
     hint: "make one with lfmc compile <model> -o DIR",
+  });
+}
+
+/** Throws run/input where an artefact's model cannot be loaded here, but for its executable. */
+export function assertCallable(folder: string, manifest: Manifest): void {
+  if (!usesExecutable(manifest)) return;
+  throw new LfmcError("run/input", "is a C artefact, which cannot be called from here", {
+    subject: folder,
+    hint: "install the npm package koffi and unset LFMC_RUNNER, or compile with --target wasm-simd",
   });
 }
 

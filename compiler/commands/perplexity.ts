@@ -1,5 +1,4 @@
 /** `lfmc perplexity`: how well an artefact predicts a text, and how near it comes to another artefact, or to the model in f32. */
-import { readFile } from "node:fs/promises";
 import { Command } from "commander";
 import type { Model } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
@@ -10,6 +9,7 @@ import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact } from "../artefact/is-artefact.ts";
 import { openArtefact } from "./open-artefact.ts";
+import { readText } from "./read-text.ts";
 import { print, progress, progressBar } from "./report.ts";
 
 interface Flags extends ExecutionFlags {
@@ -31,7 +31,7 @@ export function perplexityCommand(): Command {
 }
 
 async function perplexity(path: string, { text, against, limit, json, threads, variant }: Flags): Promise<void> {
-  const content = await readText(text);
+  const content = await readText(text, "give a text file");
   const model = await openArtefact(path, { threads, variant });
   const reference = against === undefined ? null : await openReference(against, threads);
   try {
@@ -46,17 +46,6 @@ async function perplexity(path: string, { text, against, limit, json, threads, v
   } finally {
     await reference?.close();
     await model.dispose();
-  }
-}
-
-async function readText(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((cause: unknown) => {
-    throw new LfmcError("io/missing", "cannot be read", { subject: file, hint: "give a text file", cause });
-  });
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new LfmcError("run/input", "is not UTF-8 text", { subject: file, hint: "convert it", cause });
   }
 }
 

@@ -1,10 +1,9 @@
 /** `lfmc run`: generates text from an artefact. */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { jsonSchema, type GenerationResult, type Model, type Part, type TokenLogprob } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
-import { parseJson } from "../import/json.ts";
+import { readJson } from "../import/json-file.ts";
 import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { numberList, wholeNumber } from "./flags.ts";
 import { usesExecutable } from "../native/executable.ts";
@@ -43,7 +42,7 @@ async function run(artefact: string, { threads, variant, json, prompt, tokens, j
     throw new LfmcError("usage/argument", "give one of them", { subject: "--prompt, --tokens", hint: "--prompt TEXT, or --tokens 1,2,3" });
   }
   const input = tokens ?? prompt ?? "";
-  const schema = schemaFile === undefined ? undefined : await readSchema(schemaFile);
+  const schema = schemaFile === undefined ? undefined : await readJson(schemaFile);
   const manifest = await artefactManifest(artefact);
   if (usesExecutable(manifest)) {
     await verifyFiles(artefact, manifest);
@@ -60,16 +59,6 @@ async function run(artefact: string, { threads, variant, json, prompt, tokens, j
   } finally {
     await model.dispose();
   }
-}
-
-/** A JSON schema, as parsed. Throws io/missing, run/input. */
-async function readSchema(path: string): Promise<unknown> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new LfmcError("io/missing", "cannot be read", { subject: path, hint: "give a file with a JSON schema", cause });
-  });
-  const parsed = parseJson(bytes);
-  if ("value" in parsed) return parsed.value;
-  throw new LfmcError("run/input", parsed.fault, { subject: path, hint: "give a file with a JSON schema" });
 }
 
 async function stream(parts: AsyncGenerator<Part, GenerationResult, void>): Promise<void> {

@@ -1,14 +1,13 @@
 /** `lfmc serve`: an HTTP server with OpenAI's API. It runs until SIGTERM or SIGINT. */
-import { readFile } from "node:fs/promises";
 import { Command } from "commander";
 import { createChatTemplate, templateTokens } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
-import { usesExecutable } from "../native/executable.ts";
 import { isLoopback } from "../serve/access.ts";
 import { startServer, type ApiServer } from "../serve/server.ts";
 import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { byteCount, decimal, wholeNumber } from "./flags.ts";
-import { artefactManifest, openArtefact } from "./open-artefact.ts";
+import { artefactManifest, assertCallable, openArtefact } from "./open-artefact.ts";
+import { readText } from "./read-text.ts";
 import { print, report, warn } from "./report.ts";
 
 interface Flags extends ExecutionFlags {
@@ -50,12 +49,9 @@ async function run(artefact: string, flags: Flags): Promise<void> {
   const { host, port, apiKey = process.env.LFMC_API_KEY, cors, maxQueue, maxBody, timeout, grace, json } = flags;
   if (apiKey === "")
     throw new LfmcError("usage/argument", "is empty", { subject: "API key", hint: "give one, or unset LFMC_API_KEY to let in all" });
-  const source = flags.template === undefined ? null : await readTemplate(flags.template);
+  const source = flags.template === undefined ? null : await readText(flags.template, "give a Jinja chat template");
   const manifest = await artefactManifest(artefact);
-  if (usesExecutable(manifest)) {
-    const hint = "install the npm package koffi, or compile with --target wasm-simd";
-    throw new LfmcError("run/input", "is a C artefact, which cannot be called from here", { subject: artefact, hint });
-  }
+  assertCallable(artefact, manifest);
   if (apiKey === undefined && !isLoopback(host)) warn([`${host} lets in other machines, and no --api-key is set`]);
   const limits = { maxQueue, maxBodyBytes: maxBody, timeoutSeconds: timeout };
   const server = await startServer({ host, port, apiKey, cors, ...limits, onFault: report });
@@ -97,10 +93,4 @@ function stopOnSignal(server: ApiServer, graceSeconds: number): Stop {
     process.on("SIGTERM", stop).on("SIGINT", stop);
   });
   return { stopping: controller.signal, stopped };
-}
-
-async function readTemplate(file: string): Promise<string> {
-  return await readFile(file, "utf8").catch((cause: unknown) => {
-    throw new LfmcError("io/missing", "cannot be read", { subject: file, hint: "give a Jinja chat template", cause });
-  });
 }
