@@ -3,14 +3,18 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Paths, longest first: minutes each, where the others take seconds. */
 const longest = [
-  "conformance/products",
   "bits/bits",
+  "conformance/products",
   "conformance/others",
-  "model/bits",
+  "native/timer",
   "bits/guards",
+  "model/bits",
+  "native/model",
+  "native/bench",
   "conformance/operations",
-  "model/artefact",
   "cli/bench",
+  "model/artefact",
+  "conformance/mutation",
 ];
 
 export class LongestFirst extends BaseSequencer {

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { Case } from "./case.ts";
 import type { CaseMaker } from "./kernels.ts";
 import { faultsOf, kernelsOf } from "./runner.ts";
-import { distinct, runnable, type ConformanceTarget } from "./targets.ts";
+import { isDistinct, runnable, type ConformanceTarget } from "./targets.ts";
 
 /** One kernel in so many is also tested without optimisation. */
 const sampleEvery = 5;
@@ -17,13 +17,13 @@ const sharedEvery = 5;
 /** All cases of a row or the target's sample; or a part of those that its atoms appear in, where it shares the rest of its code with another. */
 function casesFor(target: ConformanceTarget, makeCases: CaseMaker): readonly Case[] {
   const cases = makeCases(target.atoms);
-  if (distinct.includes(target)) return cases.filter((_, i) => i % (target.sample ?? 1) === 0);
+  if (isDistinct(target)) return cases.filter((_, i) => i % (target.sample ?? 1) === 0);
   const own = cases.filter(({ kernel }) => target.atoms.some(({ name }) => kernel.name.includes(`_${name}_`)));
   return own.filter((_, i) => i % sharedEvery === 0);
 }
 
-export function declareConformance(table: Readonly<Record<string, CaseMaker>>): void {
-  for (const target of runnable) {
+export function declareConformance(table: Readonly<Record<string, CaseMaker>>, targets: readonly ConformanceTarget[] = runnable): void {
+  for (const target of targets) {
     const rows = Object.entries(table)
       .map(([name, makeCases]) => ({ name, cases: casesFor(target, makeCases) }))
       .filter(({ cases }) => cases.length > 0);
@@ -34,7 +34,7 @@ export function declareConformance(table: Readonly<Record<string, CaseMaker>>): 
           expect(await faultsOf(target, cases, { optimize: true })).toEqual([]);
         });
       }
-      if (!distinct.includes(target)) return;
+      if (!isDistinct(target)) return;
       const sample = rows.flatMap(({ cases }) => sampleOf(cases));
       test(`${sample.length} of these calls, not optimised`, { timeout }, async () => {
         expect(await faultsOf(target, sample, { optimize: false })).toEqual([]);

@@ -40,7 +40,10 @@ export interface ConformanceTarget {
   readonly lacks: readonly OperationName[];
   /** The target whose code it shares for everything but its atoms' instructions: only products with those are tested again. */
   readonly like: string | null;
-  /** Of its cases one in so many is enough, because what it has of its own shows in any kernel; 1 by default. */
+  /**
+   * Of its cases one in so many is enough, because what it has of its own shows in any kernel, or because they take their time: test/long has all of
+   * them. Keeps step with no loop over shapes or rows.
+   */
   readonly sample?: number;
   /** Why it cannot run here; null where it can. */
   readonly skip: string | null;
@@ -67,7 +70,7 @@ export const targets: readonly ConformanceTarget[] = [
     atoms: [simd128],
     lacks: dotInstructions,
     like: null,
-    // Addresses alone differ. 11 keeps step with no loop over shapes or rows.
+    // Addresses alone differ.
     sample: 11,
     skip: detectFeatures().has("memory64") ? null : "this engine lacks memory64",
     build: buildWide,
@@ -77,8 +80,11 @@ export const targets: readonly ConformanceTarget[] = [
 /** Those that run on this machine. */
 export const runnable = targets.filter(({ skip }) => skip === null);
 
+/** Whether a target shares its code with no other that runs here. */
+export const isDistinct = ({ like }: ConformanceTarget): boolean => like === null || !runnable.some(({ name }) => name === like);
+
 /** Those among them that share code with no other. */
-export const distinct = runnable.filter(({ like }) => like === null || !runnable.some(({ name }) => name === like));
+export const distinct = runnable.filter(isDistinct);
 
 /** Those that show that a fault would be seen: one of each way in which code is run. */
 export const probed = distinct.filter(({ build }, i) => build === buildWasm || i === 1);

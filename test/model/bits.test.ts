@@ -54,10 +54,10 @@ describe.each(labelled)("$label", ({ options, i }) => {
     await agree(place, caseFolder(name), options, () => Promise.resolve(goldenTokens(name)));
   });
 
-  test("demo model: 32 tokens of English have the interpreter's bits", async () => {
+  test("demo model: 16 tokens of English have the interpreter's bits", async () => {
     const place = join(folder, `demo-${i}`);
     await compileTo(place, { model: demoFolder, features: oneThread, ...options });
-    await agree(place, demoFolder, options, (model) => englishTokens(model, 32));
+    await agree(place, demoFolder, options, (model) => englishTokens(model, 16));
   });
 });
 

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { artefactLogits, type LogitSource } from "../../compiler/evaluate/logit-source.ts";
 import { score } from "../../compiler/evaluate/score.ts";
 import { demoModel, encodings, estimatedTokens, heldBackWindows, remembered, whole, type Encoding } from "../bench/quality.ts";
-import { compileTo, openModel, workFolder } from "./support.ts";
+import { compileTo, oneThread, openModel, workFolder } from "./support.ts";
 
 const folder = await workFolder();
 const windows = await heldBackWindows(estimatedTokens);
@@ -12,7 +12,7 @@ const slack = 1.2;
 
 async function logitsIn({ flags, options }: Encoding): Promise<LogitSource> {
   const path = join(folder, flags.replace(/[^a-z0-9]+/g, "-"));
-  await compileTo(path, { ...options, model: demoModel, context: estimatedTokens + 1 });
+  await compileTo(path, { ...options, model: demoModel, features: oneThread, context: estimatedTokens + 1 });
   return artefactLogits(await openModel(path));
 }
 

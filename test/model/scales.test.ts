@@ -14,7 +14,6 @@ import {
   firstDifference,
   forwardAll,
   interpretAll,
-  oneThread,
   openModel,
   someTokens,
   type Compiled,
@@ -49,7 +48,7 @@ test.each<readonly [tensor: string, name: string, change: Change, form: Form]>([
 ])("%s made %s has the interpreter's bits", async (tensor, name, change, form) => {
   const model = join(folder, `${tensor}-${name}`);
   await writeChanged(model, `${tensor}.weight`, change);
-  const compiled = await compileTo(join(folder, `${tensor}-${name}-artefact`), { model, features: oneThread });
+  const compiled = await compileTo(join(folder, `${tensor}-${name}-artefact`), { model, features: ["simd128"] });
   expect(await formOf(compiled, `${tensor}.weight`)).toBe(form);
 
   const opened = await openModel(compiled.folder);

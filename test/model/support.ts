@@ -15,7 +15,7 @@ import { readConstant } from "../../compiler/import/read-constant.ts";
 import { preparedGraph } from "../../compiler/pipeline.ts";
 import type { NumericOptions } from "../../compiler/options.ts";
 import type { VariantWish } from "../../runtime/features.ts";
-import { load, type Model } from "../../runtime/index.ts";
+import { load, type Decode, type Model } from "../../runtime/index.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 export const demoFolder = join(root, "examples", "demo-model");
@@ -40,6 +40,9 @@ export interface Compiled extends CompileResult {
 
 /** The modules for one thread, as `features` of a model whose threads are another test's: they take half the time of all. */
 export const oneThread = ["simd128", "relaxed"] as const;
+
+/** Ways in which tokens come about: all give the same ones. */
+export const decodes: readonly Decode[] = ["greedy", "jacobi", "lookup"];
 
 /** Compiles into `folder`, which must not hold anything else. */
 export async function compileTo(folder: string, options: ModelOptions): Promise<Compiled> {

@@ -108,7 +108,7 @@ describe("a sharded checkpoint", () => {
       [shard]: whole,
     });
     const output = join(folder, "sharded");
-    await compile({ model, target: "wasm-simd", output });
+    await compile({ model, target: "wasm-simd", features: ["simd128"], output });
     expect(await readdir(output)).toContain("manifest.json");
   });
 
@@ -182,7 +182,7 @@ describe("names reach no file of an artefact but as data", () => {
       "model.safetensors": file(Object.fromEntries(scalars), Buffer.concat([data, Buffer.alloc(4 * nasty.length)])),
     });
     const output = join(folder, "named-out");
-    const { warnings } = await compile({ model, target: "wasm-simd", output });
+    const { warnings } = await compile({ model, target: "wasm-simd", features: ["simd128"], output });
     expect(warnings.join("")).toContain("is not part of the model");
     expect(warnings.join("")).not.toMatch(/[\p{Cc}\u2028\u202e]/u);
     const texts = await textsBelow(output);

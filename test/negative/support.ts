@@ -90,7 +90,7 @@ export async function outcome(run: () => unknown): Promise<Refusal | null> {
 /** Compiles `model` into a folder of `parent`, must be refused, and must leave `parent` as empty as it was. */
 export async function refusedCompile(parent: string, options: Omit<CompileOptions, "target" | "output">): Promise<Refusal> {
   await writeFiles(parent, {});
-  const error = await refused(() => compile({ target: "wasm-simd", output: join(parent, "artefact"), ...options }));
+  const error = await refused(() => compile({ target: "wasm-simd", features: ["simd128"], output: join(parent, "artefact"), ...options }));
   expect(await readdir(parent)).toEqual([]);
   return error;
 }

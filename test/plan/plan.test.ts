@@ -16,7 +16,7 @@ const { model } = required(
 
 /** Plans the demo model for a target with that atom alone. */
 function planWith(atom: DotAtom): number {
-  const variants = wasmSimd.variants.map((variant) => ({ ...variant, atoms: [atom] }));
+  const variants = wasmSimd.variants.slice(0, 1).map((variant) => ({ ...variant, atoms: [atom] }));
   return draftPrograms(model, { ...wasmSimd, variants }, { model: "", target: "wasm-simd", context: 64 }).programs.length;
 }
 
@@ -28,7 +28,7 @@ test("a kernel that breaks the rules is refused", () => {
       return simd128.loadActivations(b, places);
     },
   };
-  expect(planWith(simd128)).toBe(wasmSimd.variants.length);
+  expect(planWith(simd128)).toBe(1);
   expect(() => planWith(writesActivations)).toThrow(/xq is only read in: store/);
 });
 

@@ -91,24 +91,20 @@ describe("render", () => {
     expect(render("{% for i in range(1000) %}{% if i < 999 %}{% continue %}{% endif %}{{ i }}{% endfor %}")).toBe("999");
   });
 
-  test("a long conversation is within the budget", () => {
-    const messages = Array.from({ length: 600 }, (_, i): ChatMessage => ({
-      role: i % 2 ? "assistant" : "user",
-      content: "word ".repeat(300),
-    }));
-    expect(fixture("lfm2").render(messages).length).toBeGreaterThan(900_000);
-    const neighbours =
-      "{% for m in messages %}{% if not loop.first and messages[loop.index0 - 1].role != m.role %}{{ m.role }}{% endif %}{% endfor %}";
-    expect(
-      render(
-        neighbours,
-        Array.from({ length: 6000 }, (_, i): ChatMessage => ({ role: i % 2 ? "assistant" : "user", content: "a" })),
-      ),
-    ).toHaveLength(39_000 - 4);
+  test("a long conversation and many tools are within the budget of all but time", () => {
+    const talk = (count: number, words: number): readonly ChatMessage[] =>
+      Array.from({ length: count }, (_, i) => ({ role: i % 2 ? "assistant" : "user", content: "word ".repeat(words) }));
+    const maxSeconds = 20;
+    const tools = Array.from({ length: 50 }, () => weather);
+    expect(fixture("lfm2").render(talk(600, 300), { maxSeconds }).length).toBeGreaterThan(900_000);
+    expect(fixture("lfm2.5").render(talk(600, 300), { tools, maxSeconds }).length).toBeGreaterThan(900_000);
+    const neighbours = createChatTemplate(
+      "{% for m in messages %}{% if not loop.first and messages[loop.index0 - 1].role != m.role %}x{% endif %}{% endfor %}",
+    );
+    expect(neighbours.render(talk(6000, 1), { maxSeconds })).toHaveLength(5999);
     const growing = "{% set n = namespace(s='') %}{% for t in tools %}{% set n.s = n.s + (t | tojson) + ', ' %}{% endfor %}{{ n.s }}";
     const many = Array.from({ length: 1000 }, () => ({ ...weather, function: { ...weather.function, description: "word ".repeat(100) } }));
-    expect(createChatTemplate(growing).render([], { tools: many }).length).toBeGreaterThan(600_000);
-    expect(fixture("lfm2.5").render(messages, { tools: Array.from({ length: 50 }, () => weather) }).length).toBeGreaterThan(900_000);
+    expect(createChatTemplate(growing).render([], { tools: many, maxSeconds }).length).toBeGreaterThan(600_000);
   });
 
   test("strftime as Python has it", () => {
