@@ -50,7 +50,7 @@ export interface GenerateOptions extends PrefillOptions {
   readonly maxSeconds?: number | undefined;
   /** How tokens come about; each way gives the same. By default greedy: one a forward pass. */
   readonly decode?: Decode | undefined;
-  /** Most tokens that a forward pass may give where they are guessed: from 1 to `limits.rewind`, 16 by default. */
+  /** Most tokens that a forward pass may give where they are guessed: from 1 to `limits.rewind`, 8 by default. */
   readonly window?: number | undefined;
 }
 
@@ -59,7 +59,7 @@ export type Decode = keyof typeof decoders;
 
 const decoders = { greedy, jacobi, lookup } satisfies Readonly<Record<string, Decoder>>;
 
-const defaultWindow = 16;
+const defaultWindow = 8;
 const mostLogprobs = 20;
 
 /** What a generation needs of its model. */
@@ -88,10 +88,10 @@ export function planGeneration(
   const seed = options.seed ?? randomSeed();
   const chunk = chunkOf(limits, options);
   const eos = ignoreEos ? [] : [...tokens.eos, ...endTokens];
-  const pick = createPick({ ...samplerOf(manifest, options, seed), ...askedOf(options), start });
+  const picks = createPick({ ...samplerOf(manifest, options, seed), ...askedOf(options), start });
   return {
     next: decoderOf(options)({
-      ...pick,
+      ...picks,
       timeline,
       queue,
       eos,
@@ -110,7 +110,11 @@ export function planGeneration(
   };
 }
 
-function samplerOf({ sampling }: Manifest, options: GenerateOptions, seed: number): Pick<PickSettings, "sample" | "takesLikeliest"> {
+function samplerOf(
+  { sampling }: Manifest,
+  options: GenerateOptions,
+  seed: number,
+): Pick<PickSettings, "sample" | "isForeign" | "takesLikeliest"> {
   const settings = {
     temperature: options.temperature ?? sampling.temperature,
     topK: options.topK ?? sampling.topK,
@@ -121,7 +125,8 @@ function samplerOf({ sampling }: Manifest, options: GenerateOptions, seed: numbe
     seed,
   };
   const sample = createSampler(settings);
-  return options.sample ? { sample: options.sample, takesLikeliest: false } : { sample, takesLikeliest: takesLikeliest(settings) };
+  if (options.sample) return { sample: options.sample, isForeign: true, takesLikeliest: false };
+  return { sample, isForeign: false, takesLikeliest: takesLikeliest(settings) };
 }
 
 function askedOf({ constrain, logprobs }: GenerateOptions): Pick<PickSettings, "constrain" | "logprobs"> {

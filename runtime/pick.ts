@@ -14,13 +14,15 @@ export interface Choice {
 }
 
 /** Picks the token that follows `tokens`. */
-export type Pick = (outcome: Outcome, tokens: readonly number[]) => Choice;
+export type PickToken = (outcome: Outcome, tokens: readonly number[]) => Choice;
 
 /** Says what may follow `tokens`, which may themselves be wrong guesses: no constraint is asked. */
 export type Presume = (outcome: Outcome, tokens: readonly number[]) => number;
 
 export interface PickSettings {
   readonly sample: Sampler;
+  /** Whether the sampler is the caller's own, which nobody but its turn may call: it may remember what it has seen. */
+  readonly isForeign: boolean;
   /** Whether the sampler takes the largest logit, which the module knows by itself. */
   readonly takesLikeliest: boolean;
   readonly constrain: Constraint | null;
@@ -31,14 +33,16 @@ export interface PickSettings {
 }
 
 /** How a generation picks its tokens. */
-export function createPick({ sample, takesLikeliest, constrain, logprobs, start }: PickSettings): {
-  readonly pick: Pick;
+export function createPick({ sample, isForeign, takesLikeliest, constrain, logprobs, start }: PickSettings): {
+  readonly pick: PickToken;
   readonly presume: Presume;
 } {
-  const presume: Presume = (outcome, tokens) => (takesLikeliest ? outcome.likeliest : sample(outcome.logits, tokens));
-  const pick: Pick = (outcome, tokens) => {
+  const choose = (outcome: Outcome, tokens: readonly number[]): number =>
+    takesLikeliest ? outcome.likeliest : sample(outcome.logits, tokens);
+  const presume: Presume = (outcome, tokens) => (isForeign ? outcome.likeliest : choose(outcome, tokens));
+  const pick: PickToken = (outcome, tokens) => {
     const mask = constrain?.(tokens.slice(start)) ?? null;
-    const token = mask ? sample(masked(outcome.logits, mask), tokens) : presume(outcome, tokens);
+    const token = mask ? sample(masked(outcome.logits, mask), tokens) : choose(outcome, tokens);
     return { token, logprob: logprobs === null ? undefined : logprobsOf(outcome.logits, token, logprobs) };
   };
   return { pick, presume };

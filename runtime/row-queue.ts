@@ -45,6 +45,7 @@ export class RowQueue {
    * session's tokens stay as they are meanwhile.
    */
   step(timeline: Timeline, chunk: number, wanted: number): Promise<readonly Outcome[]> {
+    if (timeline.pending === 0) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
       if (this.#waiting.length === 0) void this.#runSoon();
       this.#waiting = [...this.#waiting, { timeline, chunk, wanted, age: 0, resolve, reject }];
@@ -85,9 +86,9 @@ export class RowQueue {
       const { timeline, chunk, wanted } = request;
       const rows = timeline.next(Math.min(chunk, room), logits, wanted);
       const wants = rows.filter(({ wantsLogits }) => wantsLogits).length;
-      // A window of guesses is of use as a whole.
-      const isCut = shares.length > 0 && wants < Math.min(wanted, size(request), logitRows);
-      if (rows.length === 0 || (isCut && wanted > 1)) continue;
+      // A window of guesses is of use as a whole; the first in the call gets what there is.
+      const isCutWindow = wanted > 1 && wants < Math.min(wanted, size(request), logitRows);
+      if (rows.length === 0 || (isCutWindow && shares.length > 0)) continue;
       shares.push({ request, rows });
       room -= rows.length;
       logits -= wants;

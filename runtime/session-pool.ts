@@ -14,6 +14,7 @@ export interface SessionPoolOptions {
 interface Waiting {
   readonly tokens: readonly number[];
   readonly give: (session: Session) => void;
+  readonly refuse: (reason: Error) => void;
 }
 
 /** A past that is this much longer than what is shared with a new prompt is worth a slot of its own, as long as one is free. */
@@ -27,7 +28,10 @@ export class SessionPool {
   #idle: readonly Session[] = [];
   #waiting: readonly Waiting[] = [];
 
+  /** Throws `run/input` for a number of sessions that is none. */
   constructor(model: Model, { sessions = model.manifest.limits.sessions }: SessionPoolOptions = {}) {
+    if (!Number.isSafeInteger(sessions) || sessions < 1)
+      throw new LfmcError("run/input", `${sessions} is no number of sessions`, { subject: "sessions", hint: "Leave it out for all." });
     this.#model = model;
     this.#unused = sessions;
   }
@@ -39,48 +43,59 @@ export class SessionPool {
 
   /**
    * A session for the prompt `tokens`, rewound to what it shares with it: `generate(tokens.slice(session.position))` goes on. Give it back by
-   * `release`. Throws `run/aborted` while it waits, `run/sessions` where others have taken the model's slots.
+   * `release`. Rejects with `run/aborted` where the signal comes before a session, `run/sessions` where others have taken the model's slots and
+   * none is idle, `run/disposed`.
    */
   acquire(tokens: readonly number[], signal?: AbortSignal): Promise<Session> {
     return new Promise((resolve, reject) => {
-      const waiting = { tokens, give };
-      const leave = (): void => {
+      const end = (): void => {
         this.#waiting = this.#waiting.filter((other) => other !== waiting);
-        const hint = "Ask again.";
-        reject(new LfmcError("run/aborted", "aborted by the caller's signal", { subject: "session", hint, cause: signal?.reason }));
-      };
-      function give(session: Session): void {
         signal?.removeEventListener("abort", leave);
-        resolve(session);
-      }
+      };
+      const leave = (): void => {
+        end();
+        const cause: unknown = signal?.reason;
+        reject(new LfmcError("run/aborted", "aborted by the caller's signal", { subject: "session", hint: "Ask again.", cause }));
+      };
+      const waiting: Waiting = {
+        tokens,
+        give: (session) => {
+          end();
+          resolve(session);
+        },
+        refuse: (reason) => {
+          end();
+          reject(reason);
+        },
+      };
       if (signal?.aborted) {
         leave();
         return;
       }
       signal?.addEventListener("abort", leave, { once: true });
       this.#waiting = [...this.#waiting, waiting];
-      try {
-        this.#serve();
-      } catch (error) {
-        this.#waiting = this.#waiting.filter((other) => other !== waiting);
-        signal?.removeEventListener("abort", leave);
-        reject(error instanceof Error ? error : new Error(String(error)));
-      }
+      this.#serve();
     });
   }
 
-  /** Takes a session back, with its past. */
+  /** Takes a session back, with its past. Throws `run/busy` while it generates, and then it is not given back. */
   release(session: Session): void {
+    session.assertIdle();
     this.#idle = [...this.#idle, session];
     this.#serve();
   }
 
+  /** Gives sessions to those who wait, as long as there are any. */
   #serve(): void {
-    const [next, ...rest] = this.#waiting;
-    if (!next || (this.#idle.length === 0 && this.#unused === 0)) return;
-    const session = this.#choose(next.tokens);
-    this.#waiting = rest;
-    next.give(session);
+    for (const next of this.#waiting) {
+      if (this.#idle.length === 0 && this.#unused === 0) return;
+      try {
+        next.give(this.#choose(next.tokens));
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        next.refuse(error);
+      }
+    }
   }
 
   /** The idle session that shares most with `tokens`, of equals the one that was idle longest, or a new one where that saves its past. */
@@ -88,16 +103,24 @@ export class SessionPool {
     const [best] = this.#idle
       .map((session) => ({ session, shared: sharedLength(session.tokens, tokens) }))
       .toSorted((a, b) => b.shared - a.shared);
-    const keeps = best !== undefined && best.session.position <= best.shared + worthKeeping;
-    if (best && (keeps || this.#unused === 0)) {
-      this.#idle = this.#idle.filter((session) => session !== best.session);
-      best.session.keepPrefix(tokens);
-      return best.session;
-    }
-    const session = best && best.shared > worthKeeping ? best.session.fork() : this.#model.createSession();
-    this.#unused--;
+    const losesLittle = best !== undefined && best.session.position <= best.shared + worthKeeping;
+    const session = (losesLittle ? null : this.#open(best)) ?? best?.session ?? this.#model.createSession();
     session.keepPrefix(tokens);
+    this.#idle = this.#idle.filter((idle) => idle !== session);
     return session;
+  }
+
+  /** A session in a slot of its own, with the best past where that is of use; null where there is no slot. */
+  #open(best: { readonly session: Session; readonly shared: number } | undefined): Session | null {
+    if (this.#unused === 0) return null;
+    try {
+      const session = best && best.shared > worthKeeping ? best.session.fork() : this.#model.createSession();
+      this.#unused--;
+      return session;
+    } catch (error) {
+      if (best && error instanceof LfmcError && error.code === "run/sessions") return null;
+      throw error;
+    }
   }
 }
 

@@ -190,6 +190,14 @@ export class Session {
     return copy;
   }
 
+  /** Throws `run/busy` while it generates, `run/disposed` once it was released. */
+  assertIdle(): void {
+    if (this.#released) throw new LfmcError("run/disposed", "has been released", { subject: "session", hint: "Create another session." });
+    if (this.#busy) {
+      throw new LfmcError("run/busy", "is in use", { subject: "session", hint: "Finish the running iterator, or end it with return()." });
+    }
+  }
+
   /** Gives the slot back; the session is of no use afterwards. */
   release(): void {
     if (this.#released) return;
@@ -238,9 +246,6 @@ export class Session {
 
   #assertFree(): void {
     this.#host.assertAlive();
-    if (this.#released) throw new LfmcError("run/disposed", "has been released", { subject: "session", hint: "Create another session." });
-    if (this.#busy) {
-      throw new LfmcError("run/busy", "is in use", { subject: "session", hint: "Finish the running iterator, or end it with return()." });
-    }
+    this.assertIdle();
   }
 }

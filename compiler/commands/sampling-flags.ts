@@ -28,7 +28,7 @@ export function addSamplingFlags(command: Command): Command {
     .option("--seed <s>", "seed of the sampling", wholeNumber())
     .option("--stop <text>", "end before this text (repeatable)", (text: string, all: readonly string[]) => [...all, text], [])
     .addOption(new Option("--decode <method>", "how tokens are found").choices(["greedy", "jacobi", "lookup"]).default("greedy"))
-    .option("--window <n>", "most tokens a forward pass where they are guessed (default: 16)", wholeNumber(1))
+    .option("--window <n>", "most tokens a forward pass where they are guessed (default: 8)", wholeNumber(1))
     .option("--max-seconds <s>", "end after so much time", decimal(0))
     .option("--prefill-chunk <n>", "rows a forward call while reading the prompt", wholeNumber(1));
 }

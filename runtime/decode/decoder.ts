@@ -2,7 +2,7 @@
  * How the next tokens come about: one a forward pass (greedy.ts), or several guessed and checked in one (guessing.ts). Every decoder gives the
  * same tokens as one at a time does; they differ only in how many forward passes that takes.
  */
-import type { Choice, Pick, Presume } from "../pick.ts";
+import type { Choice, PickToken, Presume } from "../pick.ts";
 import type { RowQueue } from "../row-queue.ts";
 import type { Timeline } from "../timeline.ts";
 
@@ -10,7 +10,7 @@ import type { Timeline } from "../timeline.ts";
 export interface Decoding {
   readonly timeline: Timeline;
   readonly queue: RowQueue;
-  readonly pick: Pick;
+  readonly pick: PickToken;
   readonly presume: Presume;
   /** Tokens after which nothing is asked for. */
   readonly eos: readonly number[];

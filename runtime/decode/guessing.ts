@@ -41,19 +41,19 @@ async function verify(decoding: Decoding, guesser: Guesser, guesses: readonly nu
   const { timeline, queue, presume, chunk } = decoding;
   const known = [...timeline.tokens];
   timeline.append(guesses);
+  let outcomes: readonly Outcome[] = [];
+  let found: readonly Choice[] = [];
   try {
-    const outcomes = await queue.step(timeline, chunk, guesses.length + 1);
-    const found = pickWhileRight(decoding, outcomes, known, guesses);
-    timeline.rewind(known.length + found.length - 1);
-    timeline.append(found.slice(-1).map(({ token }) => token));
-    guesser.learn(timeline.tokens, () =>
-      outcomes.slice(found.length).map((outcome, i) => presume(outcome, [...known, ...guesses.slice(0, found.length + i)])),
-    );
-    return found;
-  } catch (error) {
-    timeline.rewind(known.length);
-    throw error;
+    outcomes = await queue.step(timeline, chunk, guesses.length + 1);
+    found = pickWhileRight(decoding, outcomes, known, guesses);
+  } finally {
+    timeline.rewind(known.length + Math.max(0, found.length - 1));
   }
+  timeline.append(found.slice(-1).map(({ token }) => token));
+  guesser.learn(timeline.tokens, () =>
+    outcomes.slice(found.length).map((outcome, i) => presume(outcome, [...known, ...guesses.slice(0, found.length + i)])),
+  );
+  return found;
 }
 
 /** Picks up to the first that is not what was guessed, or ends the text. */

@@ -77,7 +77,7 @@ describe("run", () => {
 
   test.each([
     [["run", "--tokens", "1", "--decode", "magic"], 2, '--decode: expected greedy, jacobi or lookup, not "magic"'],
-    [["run", "--tokens", "1", "--window", "17"], 2, "--window: expected 1 to 16"],
+    [["run", "--tokens", "1", "--window", "5"], 2, "--window: expected 1 to 4"],
     [["run"], 2, "run: give --tokens 1,2,3"],
     [["run", "--tokens", "1,x"], 2, '--tokens: expected whole numbers separated by commas, not "1,x"'],
     [["run", "--tokens", "1,"], 2, "--tokens: expected whole numbers"],

@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Decode, GenerateOptions, Session } from "../../runtime/index.ts";
+import { argmax } from "../../runtime/sampler.ts";
 import { NGrams } from "../../runtime/decode/n-grams.ts";
 import { fakeModel, refusal, type FakeShape, type Script } from "./support.ts";
 
@@ -88,6 +89,22 @@ describe.each(guessing)("%s", (decode) => {
     const whole = await fakeModel(shape, refrain).model.createSession().complete([8, 8], { maxTokens: 53, ignoreEos: true });
     expect(session.tokens).toEqual([8, 8, ...whole.tokens]);
     expect(rest.tokens).toEqual(whole.tokens.slice(33));
+  });
+
+  test("a sampler of one's own is asked for each token once, in order, and about no guess that was wrong", async () => {
+    const generate = async (way: Decode) => {
+      const lengths: number[] = [];
+      const sample = (logits: Float32Array, tokens: readonly number[]): number => {
+        lengths.push(tokens.length);
+        if (tokens.some((token, i) => i > 2 && token !== refrain(tokens.slice(0, i)))) throw new Error("a wrong past");
+        return argmax(logits);
+      };
+      const { tokens } = await fakeModel(shape, refrain)
+        .model.createSession()
+        .complete([8, 8, 8], { decode: way, sample, maxTokens: 60, ignoreEos: true });
+      return { tokens, lengths };
+    };
+    expect(await generate(decode)).toEqual(await generate("greedy"));
   });
 
   test("failures of a constraint leave the session as it was", async () => {

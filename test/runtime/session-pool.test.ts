@@ -85,6 +85,51 @@ describe("acquire", () => {
   });
 });
 
+describe("a pool goes on", () => {
+  test("after a busy session was given back too early", async () => {
+    const pool = new SessionPool(fakeModel(shape).model, { sessions: 1 });
+    const session = await pool.acquire([1]);
+    const waiting = pool.acquire([2]);
+    const running = session.complete([1], { maxTokens: 5 });
+    expect(
+      (
+        await refusal(() => {
+          pool.release(session);
+        })
+      ).code,
+    ).toBe("run/busy");
+    await running;
+    pool.release(session);
+    expect(await waiting).toBe(session);
+  });
+
+  test("without slots of its own, by the session that it has", async () => {
+    const { model } = fakeModel({ ...shape, sessions: 2 });
+    const pool = new SessionPool(model);
+    const session = await pool.acquire(count(100));
+    await session.prefill(count(100));
+    pool.release(session);
+    model.createSession();
+    expect(await pool.acquire([9, 9])).toBe(session);
+  });
+
+  test("to say that the model is gone, to those who wait too", async () => {
+    const { model } = fakeModel(shape);
+    const pool = new SessionPool(model, { sessions: 1 });
+    const session = await pool.acquire([1]);
+    const waiting = refusal(() => pool.acquire([2]));
+    await model.dispose();
+    pool.release(session);
+    expect((await waiting).code).toBe("run/disposed");
+    expect(pool.waiting).toBe(0);
+  });
+
+  test("only with a number of sessions", async () => {
+    for (const sessions of [0, -1, 1.5, NaN])
+      expect((await refusal(() => new SessionPool(fakeModel(shape).model, { sessions }))).code).toBe("run/input");
+  });
+});
+
 describe("generations at once", () => {
   test("take one forward call for a token each", async () => {
     const { model, calls } = fakeModel(shape);

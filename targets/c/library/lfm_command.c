@@ -22,7 +22,7 @@ static const char blank[] = " \t\r\n";
 static const char usage[] =
     "usage:\n"
     "  @name@ forward --tokens FILE.json [--chunk N] [--threads N] [--variant NAME] [--weights PATH] -o OUT.safetensors\n"
-    "  @name@ run --tokens 1,2,3 [--max-tokens 128] [--ignore-eos] [--decode greedy|jacobi|lookup] [--window 16]\n"
+    "  @name@ run --tokens 1,2,3 [--max-tokens 128] [--ignore-eos] [--decode greedy|jacobi|lookup] [--window 8]\n"
     "    [--threads N] [--variant NAME] [--weights PATH] [--json]\n"
     "  @name@ bench [--prompt 512] [--decode 64] [--depth 0] [--threads 1,2] [--variant NAME] [--weights PATH] [--json]\n";
 

@@ -95,10 +95,9 @@ void lfm_learn(lfm_guesser *guesser, const int32_t *tokens, int32_t count, const
   if (guesser->is_jacobi) {
     int32_t text[1 + LFM_WINDOW];
     text[0] = tokens[count - 1];
-    memcpy(text + 1, doubtful, (size_t)doubtful_count * sizeof text[0]);
-    learn_from(&guesser->seen, text, 0, 1 + doubtful_count);
-    memcpy(guesser->window, doubtful, (size_t)doubtful_count * sizeof text[0]);
+    for (int32_t i = 0; i < doubtful_count; i++) guesser->window[i] = text[1 + i] = doubtful[i];
     guesser->window_count = doubtful_count;
+    learn_from(&guesser->seen, text, 0, 1 + doubtful_count);
   }
   learn_from(&guesser->seen, tokens, guesser->read, count);
   guesser->read = count;

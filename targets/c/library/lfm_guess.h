@@ -4,8 +4,8 @@
 
 #include "lfm.h"
 
-/* Most tokens that one forward pass gives: the last known one is evaluated with fewer guesses than these. */
-#define LFM_WINDOW 16
+/* Most rows of one verifying call: the last known token and guesses. Wrong ones are taken back by counting alone. */
+#define LFM_WINDOW LFM_REWIND
 
 /* Contexts of one to three tokens, and what followed each of them last. */
 typedef struct lfm_followers {

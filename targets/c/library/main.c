@@ -224,13 +224,13 @@ static void choose_decoder(wish *wanted, lfm_guesser *guesser, const char *decod
   if (strcmp(decode, "greedy") != 0 && strcmp(decode, "lookup") != 0 && !guesser->is_jacobi)
     lfm_fail(2, "--decode: expected greedy, jacobi or lookup, not \"%s\"", decode);
   wanted->guesser = strcmp(decode, "greedy") == 0 ? NULL : guesser;
-  wanted->window = lfm_parse_number("--window", window, 1);
+  wanted->window = window == NULL ? least(8, LFM_WINDOW) : lfm_parse_number("--window", window, 1);
   if (wanted->window > LFM_WINDOW) lfm_fail(2, "--window: expected 1 to %d", LFM_WINDOW);
 }
 
 static void run(int argc, char **argv) {
   const char *list = NULL, *most = "128", *ignore_end = NULL, *threads = "1", *variant = NULL, *weights = NULL, *json = NULL;
-  const char *decode = "greedy", *window = "16";
+  const char *decode = "greedy", *window = NULL;
   const lfm_flag flags[] = {{"--tokens", &list, 0},     {"--max-tokens", &most, 0}, {"--ignore-eos", &ignore_end, 1},
                             {"--decode", &decode, 0},   {"--window", &window, 0},   {"--threads", &threads, 0},
                             {"--variant", &variant, 0}, {"--weights", &weights, 0}, {"--json", &json, 1}};
