@@ -17,7 +17,7 @@ import { exitStatus, report } from "./commands/report.ts";
 import { packageVersion } from "./artefact/manifest.ts";
 
 const program = new Command("lfmc")
-  .description("Compiles Liquid AI LFM2 models into WebAssembly modules that need no runtime but a few kilobytes of JavaScript.")
+  .description("Compiles Liquid AI LFM2 models into WebAssembly modules and C libraries, and runs them.")
   .version(packageVersion)
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })

@@ -80,6 +80,7 @@ export async function* run(timeline: Timeline, queue: RowQueue, plan: Generation
       const choices = await plan.next(ending.room(shown));
       clock.stop(choices.length);
       for (const choice of choices) {
+        throwIfAborted(plan.signal, "session");
         shown++;
         const { part, reason } = ending.next(choice, shown);
         yield part;

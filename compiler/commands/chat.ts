@@ -122,6 +122,7 @@ class Conversation {
         return;
       case "/save":
         await writeWhole(fileOf(name, file), `${JSON.stringify({ messages: this.#messages }, null, 2)}\n`);
+        tell(`saved ${this.#messages.length} messages\n`);
         return;
       case "/load":
         this.#messages = (await readConversation(fileOf(name, file))).messages;

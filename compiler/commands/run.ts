@@ -41,6 +41,8 @@ async function run(artefact: string, { threads, variant, json, prompt, tokens, j
   if ((prompt === undefined) === (tokens === undefined)) {
     throw new LfmcError("usage/argument", "give one of them", { subject: "--prompt, --tokens", hint: "--prompt TEXT, or --tokens 1,2,3" });
   }
+  if (options.logprobs !== undefined && !json)
+    throw new LfmcError("usage/flag", "is told in JSON alone", { subject: "--logprobs", hint: "add --json" });
   const input = tokens ?? prompt ?? "";
   const schema = schemaFile === undefined ? undefined : await readJson(schemaFile);
   const manifest = await artefactManifest(artefact);

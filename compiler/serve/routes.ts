@@ -91,7 +91,8 @@ async function answer(exchange: Exchange): Promise<void> {
   allowOrigin(options.cors, response);
   assertHost(options.host, request.headers);
   if (state.kind === "stopping") response.setHeader("connection", "close");
-  const [path = "/"] = (request.url ?? "/").split("?");
+  // A proxy's form of a request has the server's own address before the path.
+  const [path = "/"] = (request.url ?? "/").replace(/^https?:\/\/[^/?]*/i, "").split("?");
   if (path === "/health") {
     sendJson(response, state.kind === "ready" ? 200 : 503, { status: state.kind === "ready" ? "ok" : state.kind });
     return;

@@ -19,16 +19,28 @@ export interface Guesser {
   learn(tokens: readonly number[], doubtful: () => readonly number[]): void;
 }
 
+/**
+ * Guesses after a window in which `right` were right. Each costs a row: where the last ones were wrong fewer are made, where all were right more.
+ */
+function reachAfter(right: number): number {
+  return 2 * right + 5;
+}
+
 /** A decoder that has its guesses from what `begin` makes for each generation. */
 export function guessing(begin: () => Guesser): Decoder {
   return (decoding) => {
     const guesser = begin();
     const single = greedy(decoding);
+    let reach = decoding.window - 1;
     return async (most) => {
       const { timeline, window } = decoding;
       // A prompt is read without guesses: there is more to learn from it than to guess.
-      const guesses = timeline.pending > 1 ? [] : guesser.guess(timeline.tokens, Math.min(window, most) - 1);
-      if (guesses.length > 0) return verify(decoding, guesser, guesses);
+      const guesses = timeline.pending > 1 ? [] : guesser.guess(timeline.tokens, Math.min(window - 1, most - 1, reach));
+      if (guesses.length > 0) {
+        const found = await verify(decoding, guesser, guesses);
+        reach = reachAfter(found.length - 1);
+        return found;
+      }
       const choices = await single(most);
       guesser.learn(timeline.tokens, () => []);
       return choices;

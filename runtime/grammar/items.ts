@@ -58,6 +58,8 @@ export function rule(resolve: () => Item): Item {
   return { kind: "rule", resolve };
 }
 
+/** Of one item that are kept: one that was forgotten costs another state where it comes again. */
+const mostRepeats = 2 ** 14;
 const repeats = new WeakMap<Item, Map<string, Repeat>>();
 
 export function repeat(item: Item, min: number, max: number): Item {
@@ -65,6 +67,8 @@ export function repeat(item: Item, min: number, max: number): Item {
   repeats.set(item, known);
   const key = `${min},${max}`;
   const found = known.get(key) ?? { kind: "repeat", item, min, max };
+  // Items that every grammar has, such as a string's character, outlive it.
+  if (known.size >= mostRepeats) known.clear();
   known.set(key, found);
   return found;
 }

@@ -9,13 +9,13 @@ import { heldBackPrompts } from "../bench/quality.ts";
 import { compileTo, demoFolder, openModel, workFolder } from "./support.ts";
 
 const folder = await workFolder();
-const prompts = await heldBackPrompts(6, 32);
-const maxTokens = 48;
+const prompts = await heldBackPrompts(12, 32);
+const maxTokens = 64;
 
 /** Most forward passes a token, over the prompts above. */
 const models = [
   { name: "demo model", path: demoFolder, most: { jacobi: 0.7, lookup: 0.7 } },
-  { name: "consistency-tuned", path: join(demoFolder, "consistency"), most: { jacobi: 0.5, lookup: 0.7 } },
+  { name: "consistency-tuned", path: join(demoFolder, "consistency"), most: { jacobi: 0.55, lookup: 0.75 } },
 ] as const;
 
 describe.each(models)("$name", ({ name, path, most }) => {

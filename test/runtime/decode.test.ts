@@ -91,6 +91,17 @@ describe.each(guessing)("%s", (decode) => {
     expect(rest.tokens).toEqual(whole.tokens.slice(33));
   });
 
+  test("an abort is heard after the token that was shown last", async () => {
+    const session = fakeModel(shape, refrain).model.createSession();
+    const stopping = new AbortController();
+    let shown = 0;
+    const { code } = await refusal(async () => {
+      for await (const part of session.generate([8, 8], { decode, ignoreEos: true, signal: stopping.signal }))
+        if (part.token >= 0 && ++shown === 33) stopping.abort();
+    });
+    expect([code, shown, session.position]).toEqual(["run/aborted", 33, 2 + 33]);
+  });
+
   test("a sampler of one's own is asked for each token once, in order, and about no guess that was wrong", async () => {
     const generate = async (way: Decode) => {
       const lengths: number[] = [];

@@ -1,7 +1,7 @@
 /*
  * Where guesses come from. Look-up takes what followed the last tokens when they stood in the text before. Jacobi decoding takes what the
- * model itself said about the tokens to come, with a pool of the n-grams that came up on the way (Kou et al. 2024,
- * https://arxiv.org/abs/2403.00835). Right or wrong, guesses never change a token: they only save forward passes.
+ * model itself said about the tokens to come, after what the text's own n-grams tell (Kou et al. 2024, https://arxiv.org/abs/2403.00835).
+ * Right or wrong, guesses never change a token: they only save forward passes.
  */
 #include "lfm_guess.h"
 
@@ -73,6 +73,8 @@ static int32_t follow(const lfm_followers *seen, int32_t *text, int32_t begin, i
   return count;
 }
 
+int32_t lfm_reach_after(int32_t right) { return 2 * right + 5; }
+
 void lfm_guesser_free(lfm_guesser *guesser) { free(guesser->seen.entries); }
 
 int32_t lfm_guess(const lfm_guesser *guesser, const int32_t *tokens, int32_t count, int32_t most, int32_t *guesses) {
@@ -84,7 +86,6 @@ int32_t lfm_guess(const lfm_guesser *guesser, const int32_t *tokens, int32_t cou
   end = follow(&guesser->seen, text, begin, end, most, guesser->is_jacobi ? 2 : 1);
   if (guesser->is_jacobi) {
     for (; end - begin < guesser->window_count && end - begin < most; end++) text[end] = guesser->window[end - begin];
-    end = follow(&guesser->seen, text, begin, end, most, 1);
     for (; end - begin < most; end++) text[end] = text[end - 1];
   }
   memcpy(guesses, text + begin, (size_t)(end - begin) * sizeof text[0]);
@@ -92,13 +93,8 @@ int32_t lfm_guess(const lfm_guesser *guesser, const int32_t *tokens, int32_t cou
 }
 
 void lfm_learn(lfm_guesser *guesser, const int32_t *tokens, int32_t count, const int32_t *doubtful, int32_t doubtful_count) {
-  if (guesser->is_jacobi) {
-    int32_t text[1 + LFM_WINDOW];
-    text[0] = tokens[count - 1];
-    for (int32_t i = 0; i < doubtful_count; i++) guesser->window[i] = text[1 + i] = doubtful[i];
-    guesser->window_count = doubtful_count;
-    learn_from(&guesser->seen, text, 0, 1 + doubtful_count);
-  }
+  for (int32_t i = 0; i < doubtful_count; i++) guesser->window[i] = doubtful[i];
+  guesser->window_count = doubtful_count;
   learn_from(&guesser->seen, tokens, guesser->read, count);
   guesser->read = count;
 }

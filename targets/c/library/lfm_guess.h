@@ -23,6 +23,9 @@ typedef struct lfm_guesser {
   int32_t window_count;
 } lfm_guesser;
 
+/* Guesses after a window in which `right` were right: each costs a row, so fewer are made where the last were wrong. */
+int32_t lfm_reach_after(int32_t right);
+
 void lfm_guesser_free(lfm_guesser *guesser);
 
 /* At most `most` tokens that may come after `tokens`; returns how many. */

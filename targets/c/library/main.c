@@ -120,7 +120,7 @@ typedef struct wish {
   int ignore_end;
   /* NULL guesses nothing. */
   lfm_guesser *guesser;
-  int32_t window;
+  int32_t window, reach;
   /* Called with every token. */
   void (*each)(int32_t index, int32_t token);
 } wish;
@@ -139,34 +139,35 @@ static void append(generation *made, const wish *wanted, int32_t token) {
  * Evaluates the last token and guesses after it in one call. What the model says after a token is certain where every guess up to there was
  * right; what was evaluated for others is taken back.
  */
-static void verify(lfm_model *model, generation *made, const wish *wanted, const int32_t *guesses, int32_t guess_count) {
+static void verify(lfm_model *model, generation *made, wish *wanted, const int32_t *guesses, int32_t guess_count) {
   const int32_t known = made->count, count = least(guess_count + 1, lfm_room(model, 0));
   lfm_row rows[LFM_WINDOW];
-  int32_t doubtful[LFM_WINDOW], doubtful_count = 0, right = 0;
+  int32_t doubtful[LFM_WINDOW], doubtful_count = 0, found = 0;
   for (int32_t i = 0; i < count; i++) {
     const lfm_row row = {i == 0 ? made->tokens[known - 1] : guesses[i - 1], 0, known - 1 + i, 1};
     rows[i] = row;
   }
-  lfm_require(lfm_forward(model, rows, count), "guesses");
+  lfm_require(lfm_forward(model, rows, count), "--decode");
   made->calls++;
-  while (made->stop_reason == NULL && right < count) {
-    const int32_t token = lfm_next_token(model, right);
+  for (int is_right = 1; is_right && found < count && made->stop_reason == NULL; found++) {
+    const int32_t token = lfm_next_token(model, found);
     append(made, wanted, token);
-    if (right >= guess_count || token != guesses[right++]) break;
+    is_right = found < guess_count && token == guesses[found];
   }
-  for (int32_t i = made->count - known; i < count; i++) doubtful[doubtful_count++] = lfm_next_token(model, i);
-  lfm_require(lfm_rewind(model, 0, made->count - 1), "guesses");
+  for (int32_t i = found; i < count && lfm_likeliest(model, i) >= 0; i++) doubtful[doubtful_count++] = lfm_likeliest(model, i);
+  lfm_require(lfm_rewind(model, 0, made->count - 1), "--decode");
   lfm_learn(wanted->guesser, made->tokens, made->count, doubtful, doubtful_count);
+  wanted->reach = lfm_reach_after(found - 1);
 }
 
 /* The next token, and those that guesses bring along. The first pass reads the prompt. */
-static void step(lfm_model *model, generation *made, const wish *wanted) {
+static void step(lfm_model *model, generation *made, wish *wanted) {
   const int32_t evaluated = lfm_length(model, 0);
   const int32_t left = least(wanted->most - (made->count - made->prompt), LFM_CONTEXT - made->count);
   const int32_t window = least(least(wanted->window, left), least(LFM_CHUNK, LFM_LOGIT_ROWS));
   int32_t guesses[LFM_WINDOW], guess_count = 0;
   if (wanted->guesser != NULL && made->count - evaluated == 1)
-    guess_count = lfm_guess(wanted->guesser, made->tokens, made->count, window - 1, guesses);
+    guess_count = lfm_guess(wanted->guesser, made->tokens, made->count, least(window - 1, wanted->reach), guesses);
   if (guess_count > 0) {
     verify(model, made, wanted, guesses, guess_count);
     return;
@@ -177,7 +178,7 @@ static void step(lfm_model *model, generation *made, const wish *wanted) {
 }
 
 /* Takes the likeliest token each time. The end token is kept. */
-static generation generate(lfm_model *model, const lfm_list *prompt, const wish *wanted) {
+static generation generate(lfm_model *model, const lfm_list *prompt, wish *wanted) {
   generation made = {NULL, prompt->count, prompt->count, 0, NULL, 0, 0};
   if (prompt->count > LFM_CONTEXT) lfm_require(LFM_ERROR_CONTEXT, "--tokens");
   for (int32_t i = 0; i < prompt->count; i++)
@@ -225,6 +226,7 @@ static void choose_decoder(wish *wanted, lfm_guesser *guesser, const char *decod
     lfm_fail(2, "--decode: expected greedy, jacobi or lookup, not \"%s\"", decode);
   wanted->guesser = strcmp(decode, "greedy") == 0 ? NULL : guesser;
   wanted->window = window == NULL ? least(8, LFM_WINDOW) : lfm_parse_number("--window", window, 1);
+  wanted->reach = wanted->window - 1;
   if (wanted->window > LFM_WINDOW) lfm_fail(2, "--window: expected 1 to %d", LFM_WINDOW);
 }
 
