@@ -94,14 +94,14 @@ test("a call is shown to the user, whose next line is its result", async () => {
   const path = join(folder, "called.json");
   const flags = ["chat", artefact, "--template", template, "--tools", toolsFile, "--temperature", "0", "--max-tokens", "1"];
   const { status, stderr } = await lfmc(flags, { input: `It is\nsunny\n/save ${path}\n` });
-  expect([status, stderr]).toEqual([0, 'call: get_weather({"city":"Rome"})\n']);
+  expect([status, stderr]).toEqual([0, 'call: get_weather({"city":"Rome"})\nsaved 4 messages\n']);
   expect((await saved(path)).map(({ role, content }) => [role, content])).toEqual([
     ["user", "It is"],
     ["assistant", null],
     ["tool", "sunny"],
     ["assistant", expect.any(String)],
   ]);
-  expect((await lfmc(flags, { input: "It is\n" })).stderr).toBe(stderr);
+  expect(`${(await lfmc(flags, { input: "It is\n" })).stderr}saved 4 messages\n`).toBe(stderr);
 });
 
 test("files that are none are refused by name", async () => {
@@ -175,6 +175,6 @@ test("Ctrl-C stops the answer, not the program; without an answer it ends", asyn
   child.kill("SIGINT");
   await heard((text) => text.endsWith("\n"));
   child.kill("SIGINT");
-  expect([await ended, stderr]).toEqual([0, ""]);
+  expect([await ended, stderr]).toEqual([0, "saved 2 messages\n"]);
   expect((await saved(path)).at(-1)).toEqual({ role: "assistant", content: first });
 });
