@@ -20,7 +20,7 @@ const folder = join(await workFolder(), "fake");
 const weights = join(folder, "weights.bin");
 const strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"];
 const units = ["", "_session", "_platform", "_threads", "_weights", "_scalar"].map((part) => `fake${part}.c`);
-const commands = ["main.c", "fake_command.c", "fake_bench.c"];
+const commands = ["main.c", "fake_command.c", "fake_bench.c", "fake_guess.c"];
 
 beforeAll(() => {
   writeProject(folder, manifest);
