@@ -125,7 +125,7 @@ typedef struct wish {
   void (*each)(int32_t index, int32_t token);
 } wish;
 
-/* Appends a token, and says whether it is the last. */
+/* Appends a token; where it is the last one, the stop reason tells why. */
 static void append(generation *made, const wish *wanted, int32_t token) {
   const int32_t index = made->count - made->prompt;
   made->tokens[made->count++] = token;
