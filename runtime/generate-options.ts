@@ -148,7 +148,7 @@ export function chunkOf({ prefillChunk }: Limits, { prefillChunk: chunk = prefil
 }
 
 /** `value`, where it is a whole number from `least` to `most`; throws `run/input`. */
-function count(subject: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): number {
+export function count(subject: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): number {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
   throw wrong(subject, `${value} is not a whole number ${range}`, "Leave it out for the default.");

@@ -3,8 +3,10 @@
  * with the new prompt. Idle sessions keep their past, so a conversation that goes on, or a system prompt that all of them share, is evaluated once.
  */
 import { LfmcError } from "./errors.ts";
+import { count } from "./generate-options.ts";
 import type { Model } from "./model.ts";
 import type { Session } from "./session.ts";
+import { sharedLength } from "./timeline.ts";
 
 export interface SessionPoolOptions {
   /** Most sessions at a time; by default all slots of the model. */
@@ -30,10 +32,8 @@ export class SessionPool {
 
   /** Throws `run/input` for a number of sessions that is none. */
   constructor(model: Model, { sessions = model.manifest.limits.sessions }: SessionPoolOptions = {}) {
-    if (!Number.isSafeInteger(sessions) || sessions < 1)
-      throw new LfmcError("run/input", `${sessions} is no number of sessions`, { subject: "sessions", hint: "Leave it out for all." });
     this.#model = model;
-    this.#unused = sessions;
+    this.#unused = count("sessions", sessions, 1);
   }
 
   /** Those who wait for a session. */
@@ -122,9 +122,4 @@ export class SessionPool {
       throw error;
     }
   }
-}
-
-function sharedLength(a: readonly number[], b: readonly number[]): number {
-  const differs = a.findIndex((token, i) => token !== b[i]);
-  return differs < 0 ? a.length : differs;
 }

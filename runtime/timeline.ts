@@ -119,9 +119,7 @@ export class Timeline {
    * length.
    */
   keepPrefix(tokens: readonly number[]): number {
-    const most = Math.min(this.#tokens.length, Math.max(0, tokens.length - 1));
-    let shared = 0;
-    while (shared < most && tokens[shared] === this.#tokens[shared]) shared++;
+    const shared = sharedLength(this.#tokens, tokens.slice(0, -1));
     this.rewind(shared);
     return shared;
   }
@@ -166,4 +164,10 @@ export class Timeline {
     this.#evaluated = 0;
     this.#earliest = 0;
   }
+}
+
+/** How many tokens two texts have in common at their beginning. */
+export function sharedLength(a: readonly number[], b: readonly number[]): number {
+  const differs = a.findIndex((token, i) => token !== b[i]);
+  return differs < 0 ? a.length : differs;
 }

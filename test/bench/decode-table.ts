@@ -54,7 +54,7 @@ try {
       }
     }
     for (const [sampling, runs] of expected)
-      rows.push([`${name}, ${sampling}`, ...decodes.flatMap((decode) => [decimals(runs.get(decode)?.passesPerToken)])]);
+      rows.push([`${name}, ${sampling}`, ...decodes.map((decode) => decimals(runs.get(decode)?.passesPerToken))]);
     process.stderr.write(`${name}: the same ids for ${prompts.length} prompts by ${decodes.join(", ")} on ${ways.join("; ")}\n`);
   }
   process.stdout.write(`${markdown(["forward passes a token", ...decodes], rows)}\n`);
