@@ -2,22 +2,22 @@
  * The compiler's public API: `compile(options)` takes a model to an artefact. This is the composition root, the one place that knows
  * the stages, the targets and the artefact's files.
  */
-import { copyFile, cp, stat, writeFile } from "node:fs/promises";
+import { copyFile, cp, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { EmittedCode, Target, TargetVariant } from "../targets/target.ts";
-import type { Manifest } from "../runtime/manifest.ts";
+import type { Manifest, WeightPart } from "../runtime/manifest.ts";
 import { bindingFiles } from "./artefact/bindings.ts";
-import { checkTokenizer, copyModelFiles, templateWarnings } from "./artefact/model-files.ts";
+import { builtRuntime, runtimeBundles } from "./artefact/built-runtime.ts";
+import { chatTemplateOf, checkTokenizer, copyModelFiles, templateWarnings } from "./artefact/model-files.ts";
 import { writeAside } from "./artefact/output-folder.ts";
 import { createWeightFile } from "./artefact/weight-file.ts";
-import { LfmcError } from "./errors.ts";
+import { LfmcError, required } from "./errors.ts";
 import { printGraph } from "./graph/print.ts";
 import type { Graph } from "./graph/types.ts";
 import { importModel, type ImportedModel } from "./import/model.ts";
 import { printKernel } from "./kernel/print.ts";
 import { buildManifest, manifestFile, withSources } from "./artefact/manifest.ts";
-import { checkOptions, packageName, type CompileOptions, type EmitStage } from "./options.ts";
+import { checkEmbedded, checkOptions, packageName, type CompileOptions, type EmitStage } from "./options.ts";
 import { draftPrograms, memoryOf, packWeights, planPrograms, verifyKernels, type Draft, type VariantProgram } from "./pipeline.ts";
 import { printPlan } from "./plan/print.ts";
 import type { Program } from "./plan/program.ts";
@@ -43,12 +43,13 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
   checkOptions(options);
   const whole = await loadTunedTarget(options.target, options.tuned);
   const target = options.features ? limitTarget(whole, options.features) : whole;
-  checkShards(options, target);
+  checkWeightFiles(options, target);
   const { randomWeights, dryRun: needsShapesAlone } = options;
   const model = await importModel(options.model, { randomWeights, needsShapesAlone });
   try {
     const draft = draftPrograms(model, target, options);
     const warnings = [...model.warnings, ...draft.warnings];
+    checkEmbedded(options, draft.memory.weights.bytes);
     const { output, dryRun } = options;
     if (dryRun || output === undefined) return { programs: draft.programs, memory: draft.memory, warnings, artefact: null };
     checkName(artefactName(model, options), target);
@@ -65,12 +66,14 @@ function artefactName(model: ImportedModel, { name }: CompileOptions): string {
   return name ?? packageName(model.name);
 }
 
-function checkShards({ shardSize }: CompileOptions, { weights, name }: Target): void {
-  if (shardSize === undefined || typeof weights.path !== "string") return;
-  throw new LfmcError("usage/flag", `does not go with --target ${name}, whose weights are one file`, {
-    subject: "--shard-size",
-    hint: "leave it out",
-  });
+/** Refuses what a target whose weights are one file cannot do with them. */
+function checkWeightFiles({ shardSize, embedWeights }: CompileOptions, { weights, name }: Target): void {
+  if (typeof weights.path !== "string") return;
+  const refused = (subject: string, hint: string): LfmcError =>
+    new LfmcError("usage/flag", `does not go with --target ${name}, whose weights are one file`, { subject, hint });
+  if (shardSize !== undefined) throw refused("--shard-size", "leave it out");
+  if (embedWeights)
+    throw refused("--embed-weights", "leave it out, and build with make LINKED_WEIGHTS=1: it links the weights into the library");
 }
 
 function checkName(name: string, { takenNames, name: target }: Target): void {
@@ -89,10 +92,12 @@ async function writeArtefact(
   options: CompileOptions,
 ): Promise<{ programs: readonly VariantProgram[]; manifest: Manifest }> {
   const { graph, limits, constants } = draft;
-  const file = createWeightFile(folder, target.weights, options.shardSize ?? target.weights.partBytes);
+  const file = createWeightFile(folder, target.weights, options.embedWeights ? Infinity : (options.shardSize ?? target.weights.partBytes));
   try {
     const weights = await packWeights(constants, model.store, file, options.onProgress);
-    const region = await file.finish();
+    const packed = await file.finish();
+    const embedded = options.embedWeights ? await takeBack(folder, packed.parts) : undefined;
+    const region = embedded ? { ...packed, parts: [] } : packed;
     const programs = planPrograms({ graph, limits, target, weights, weightBytes: region.bytes });
     const memory = memoryOf(programs, target, options.maxMemory);
     verifyKernels(programs);
@@ -100,16 +105,17 @@ async function writeArtefact(
     const name = artefactName(model, options);
     const code = programs.map(({ variant, program }) => ({
       variant,
-      code: target.emit(program, variant, { memoryBytes: memory.bytes, text, name }),
+      code: target.emit(program, variant, { memoryBytes: memory.bytes, text, name, weights: embedded }),
     }));
     const files = await copyModelFiles(model.files, folder);
     const unsealed = buildManifest({ model, name, draft, programs, memory, target, weights, region, files, code });
-    for (const { code: emitted } of code) await writeFile(join(folder, emitted.path), emitted.binary);
-    const packaged = target.files({ manifest: unsealed, license: files.license, weightsHash: region.sha256 });
+    for (const { code: emitted } of code) await writeFile(join(folder, emitted.path), emitted.pieces);
+    const chatTemplate = await chatTemplateOf(model.files);
+    const packaged = target.files({ manifest: unsealed, license: files.license, chatTemplate, weightsHash: region.sha256 });
     const manifest = withSources(unsealed, packaged);
     const texts = [...packaged, manifestFile(manifest), ...(await bindingFiles(manifest))];
     for (const { path, text } of texts) await writeFile(join(folder, path), text);
-    await copyRuntime(folder, code.some(({ variant: { threads } }) => threads) && target.name === "wasm-simd");
+    await copyRuntime(folder, manifest);
     await writeStages(folder, options.emit ?? [], { graph, programs, code: code.map((each) => each.code) });
     return { programs, manifest };
   } finally {
@@ -117,22 +123,19 @@ async function writeArtefact(
   }
 }
 
-/** The built runtime, the script of its threads where a module has them, and its types, beside the compiled compiler, or in `dist/` where the compiler runs from source. */
-async function copyRuntime(folder: string, withThread: boolean): Promise<void> {
-  const here = dirname(fileURLToPath(import.meta.url));
-  for (const dist of [join(here, ".."), join(here, "..", "dist")]) {
-    const bundle = join(dist, "runtime.js");
-    const isBuilt = await stat(bundle).then(
-      () => true,
-      () => false,
-    );
-    if (!isBuilt) continue;
-    await copyFile(bundle, join(folder, "runtime.js"));
-    if (withThread) await copyFile(join(dist, "thread.js"), join(folder, "thread.js"));
-    await cp(join(dist, "runtime"), join(folder, "types"), { recursive: true, filter: (path) => !path.endsWith(".js") });
-    return;
-  }
-  throw new LfmcError("io/missing", "is not built", { subject: "dist/runtime.js", hint: "run npm run build" });
+/** The weights that were packed into a single part, whose folder goes. */
+async function takeBack(folder: string, parts: readonly WeightPart[]): Promise<Uint8Array> {
+  const path = join(folder, required(parts[0], "weights").path);
+  const bytes = await readFile(path);
+  await rm(dirname(path), { recursive: true });
+  return bytes;
+}
+
+/** The built runtime's bundles and its types. */
+async function copyRuntime(folder: string, manifest: Manifest): Promise<void> {
+  const dist = await builtRuntime();
+  for (const [name, bundle] of runtimeBundles(manifest)) await copyFile(join(dist, bundle), join(folder, name));
+  await cp(join(dist, "runtime"), join(folder, "types"), { recursive: true, filter: (path) => !path.endsWith(".js") });
 }
 
 /** A variant's name; `-threads` after it where it shares that with the variant of one thread. */

@@ -48,8 +48,10 @@ export interface CompileOptions extends NumericOptions {
   readonly name?: string;
   /** Seed: compile the shape with generated weights. */
   readonly randomWeights?: number;
-  /** Largest weights file, in bytes; by default 256 MiB where a target's weights may be several files. */
+  /** Largest weights file, in bytes; by default 25,000,000 where a target's weights may be several files. */
   readonly shardSize?: number;
+  /** Put the weights into each WebAssembly module instead of files; for small models. */
+  readonly embedWeights?: boolean;
   /** Stages to write into the artefact as text. */
   readonly emit?: readonly EmitStage[];
   /** Plan only: nothing is read but shapes, and nothing is written. */
@@ -71,6 +73,8 @@ const logitBytes = 8 * 2 ** 20;
 const smallestShard = 4096;
 /** The most bytes that every host reads at once. */
 const largestShard = 2 ** 31 - 1;
+/** Of weights inside a module, which hosts hold whole while they compile it, and as long as it lives. */
+const largestEmbedded = 2 ** 28;
 
 /** Numeric options with their defaults: the cache keeps f32 where weights or activations do, else f16. */
 export function numericsOf({ quant = "q4_0", tensorTypes = [], activations = "q8", kv }: NumericOptions): Required<NumericOptions> {
@@ -88,7 +92,7 @@ export function packageName(model: string): string {
 }
 
 /** Refuses options that cannot be met, before anything is read. Throws usage/flag. */
-export function checkOptions({ output, dryRun, name, maxMemory, shardSize }: CompileOptions): void {
+export function checkOptions({ output, dryRun, name, maxMemory, shardSize, embedWeights }: CompileOptions): void {
   if ((output === undefined && !dryRun) || output === "") {
     throw new LfmcError("usage/flag", "is missing", { subject: "-o", hint: "name the artefact's folder, or pass --dry-run" });
   }
@@ -100,6 +104,21 @@ export function checkOptions({ output, dryRun, name, maxMemory, shardSize }: Com
   }
   if (maxMemory !== undefined) wholeNumber("--max-memory", maxMemory, Number.MAX_SAFE_INTEGER);
   if (shardSize !== undefined) wholeNumber("--shard-size", shardSize, largestShard, smallestShard);
+  if (embedWeights && shardSize !== undefined) {
+    throw new LfmcError("usage/flag", "does not go with --embed-weights, which writes no weights files", {
+      subject: "--shard-size",
+      hint: "leave one of them out",
+    });
+  }
+}
+
+/** Refuses to put more weights into a module than hosts take. Throws usage/flag. */
+export function checkEmbedded({ embedWeights }: CompileOptions, weightBytes: number): void {
+  if (!embedWeights || weightBytes <= largestEmbedded) return;
+  throw new LfmcError("usage/flag", `is for at most ${largestEmbedded} bytes; these weights take ${weightBytes}`, {
+    subject: "--embed-weights",
+    hint: "leave it out: weights then lie in files of at most 25 MB, or of --shard-size BYTES",
+  });
 }
 
 /** What of a model its limits depend on. */

@@ -24,44 +24,46 @@ export interface Row {
   readonly wantsLogits: boolean;
 }
 
-/** What a forward call computed after one row: views of the memory, valid until the next call. */
+/** What a forward call computed after one row, valid until the next call. Throws `run/disposed` once the model is gone. */
 export class Outcome {
   readonly #manifest: Manifest;
-  readonly #memory: Engine["memory"];
+  readonly #memory: () => Engine["memory"];
   readonly #index: number;
 
   /** Of the call's `index`th row that wants logits. */
-  constructor(manifest: Manifest, memory: Engine["memory"], index: number) {
+  constructor(manifest: Manifest, memory: () => Engine["memory"], index: number) {
     this.#manifest = manifest;
     this.#memory = memory;
     this.#index = index;
   }
 
-  /** vocabSize f32. */
+  /** vocabSize f32: a view of the memory. */
   get logits(): Float32Array {
     const { offset, strideBytes } = this.#manifest.memory.logits;
-    const { buffer, byteOffset = 0 } = this.#memory;
+    const { buffer, byteOffset = 0 } = this.#memory();
     return new Float32Array(buffer, byteOffset + offset + this.#index * strideBytes, this.#manifest.model.vocabSize);
   }
 
   /** The likeliest token, what `argmax` makes of the logits; throws `run/input` where none of them is a number. */
   get likeliest(): number {
-    const { buffer, byteOffset = 0 } = this.#memory;
+    const { buffer, byteOffset = 0 } = this.#memory();
     const [token = -1] = new Int32Array(buffer, byteOffset + this.#manifest.memory.choices.offset + 4 * this.#index, 1);
     return token < 0 ? noLikeliest() : token;
   }
 }
 
-/** Calls the engine with rows that the manifest's limits allow. Rows of one slot must follow each other in position. */
+/**
+ * Calls the engine with rows that the manifest's limits allow. Rows of one slot must follow each other in position. Nothing else holds the engine, or
+ * a view of its memory, from one call to the next: what outlives a closed runner, sessions and generators among it, keeps no memory.
+ */
 export class RowRunner {
   readonly #manifest: Manifest;
-  /** null once closed: a session that outlives its model must not run on. */
+  /** null once closed. */
   #engine: Engine | null;
-  readonly #rows: DataView;
 
   /** Throws `artefact/mismatch` where the engine's memory is not the one that the manifest describes. */
   constructor(manifest: Manifest, engine: Engine) {
-    const { bytes, rows } = manifest.memory;
+    const { bytes } = manifest.memory;
     const { buffer, byteOffset = 0 } = engine.memory;
     if (buffer.byteLength - byteOffset < bytes) {
       throw new LfmcError("artefact/mismatch", `has ${buffer.byteLength - byteOffset} bytes of memory, the plan needs ${bytes}`, {
@@ -71,7 +73,6 @@ export class RowRunner {
     }
     this.#manifest = manifest;
     this.#engine = engine;
-    this.#rows = new DataView(buffer, byteOffset + rows.offset, rows.bytes);
   }
 
   /**
@@ -81,15 +82,18 @@ export class RowRunner {
   forward(rows: readonly Row[]): readonly Outcome[] {
     const engine = this.#open();
     const logitCount = this.#check(rows);
+    const { buffer, byteOffset = 0 } = engine.memory;
+    const view = new DataView(buffer, byteOffset + this.#manifest.memory.rows.offset, rows.length * rowBytes);
     rows.forEach((row, i) => {
       const at = i * rowBytes;
-      this.#rows.setInt32(at, row.token, true);
-      this.#rows.setInt32(at + 4, row.slot, true);
-      this.#rows.setInt32(at + 8, row.position, true);
-      this.#rows.setInt32(at + 12, row.wantsLogits ? 1 : 0, true);
+      view.setInt32(at, row.token, true);
+      view.setInt32(at + 4, row.slot, true);
+      view.setInt32(at + 8, row.position, true);
+      view.setInt32(at + 12, row.wantsLogits ? 1 : 0, true);
     });
     engine.forward(rows.length, logitCount);
-    return Array.from({ length: logitCount }, (_, index) => new Outcome(this.#manifest, engine.memory, index));
+    const memory = (): Engine["memory"] => this.#open().memory;
+    return Array.from({ length: logitCount }, (_, index) => new Outcome(this.#manifest, memory, index));
   }
 
   /** The state block of a slot: its KV cache and convolution rings. */

@@ -1,21 +1,18 @@
 /**
- * From an artefact to a model. The artefact's parts come from its folder (`base`), or one by one from the caller where the host has
- * no folder: an edge worker passes the module it imported and a way to its weights.
+ * From an artefact to a model, whatever its code is. The artefact's parts come from its folder (`base`), or one by one from the caller where the
+ * host has no folder: an edge worker passes the module it imported and a way to its weights.
  */
-import { type ChatTemplate, createChatTemplate, templateTokens } from "./chat-template.ts";
+import { untilAborted } from "./abort.ts";
+import type { CacheWish } from "./cache/piece-store.ts";
 import type { Engine } from "./engine.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
-import { type VariantWish, detectFeatures, selectVariant, threadCount } from "./features.ts";
-import { createHash, sha256 } from "./hash.ts";
-import { loadLibrary } from "./load-library.ts";
+import type { VariantWish } from "./features.ts";
 import type { Manifest, Variant } from "./manifest.ts";
 import { parseManifest } from "./manifest-parse.ts";
 import { type Model, createModel } from "./model.ts";
-import { type ArtefactSource, responseBytes, urlSource } from "./sources.ts";
+import { type ArtefactSource, urlSource } from "./sources.ts";
 import { type Tokenizer, createTokenizer } from "./tokenizer.ts";
-import { hostSharesMemory, mostThreads } from "./threads.ts";
-import { compileModule, createMemory, instantiate, instantiateThreads } from "./wasm-engine.ts";
-import { type WeightsInput, compareHashes, loadWeights, partsOfInput, partsOfSource } from "./weights.ts";
+import type { WeightsInput } from "./weights.ts";
 
 export interface LoadProgress {
   readonly phase: "module" | "weights" | "ready";
@@ -24,6 +21,13 @@ export interface LoadProgress {
   readonly totalBytes: number;
 }
 
+/** A module's bytes, or where they are. */
+export type ModuleBytes = Response | URL | Uint8Array | ArrayBuffer;
+export type ModuleInput = WebAssembly.Module | ModuleBytes;
+
+/** Gives the module of a variant. */
+export type ModuleFunction = (variant: Variant) => ModuleInput | Promise<ModuleInput>;
+
 export interface LoadOptions extends VariantWish {
   /** The artefact's folder; a URL that ends in a slash. */
   readonly base?: URL | undefined;
@@ -31,8 +35,8 @@ export interface LoadOptions extends VariantWish {
   readonly source?: ArtefactSource | undefined;
   /** Parsed manifest.json, in place of the file. */
   readonly manifest?: unknown;
-  /** The module of the chosen variant, in place of the file. */
-  readonly module?: WebAssembly.Module | Response | URL | undefined;
+  /** A module of the artefact, in place of a file of it: that variant is run. Or a function that gives the module of the variant that suits the engine. */
+  readonly module?: ModuleInput | ModuleFunction | undefined;
   /** The script of a threaded module's workers, in place of the artefact's `thread.js`. */
   readonly thread?: URL | undefined;
   /** The built library of a C artefact, in place of the file in its folder `build`; a file: URL. */
@@ -44,48 +48,26 @@ export interface LoadOptions extends VariantWish {
   /** The source of the chat template, in place of the file; null for none. */
   readonly chatTemplate?: string | null | undefined;
   /**
-   * Check the sha256 of the module and, as they arrive, of the weights. By default where the host hashes in place while it reads (Node, Deno,
-   * Bun), but not of a C artefact, whose weights are mapped, not read. Lengths are always checked.
+   * Check the sha256 of the module and, as they arrive, of the weights. By default wherever the host can, but not of a C artefact, whose weights
+   * are mapped, not read. Lengths are always checked. Throws `run/variant` where it is wished for and the host cannot.
    */
   readonly verify?: boolean | undefined;
+  /**
+   * Where a page keeps the weights between loads, in pieces by their sha256: a load that was cut short goes on where it stopped. By default in
+   * the origin private file system, else by the Cache API, where the host has no files and the artefact comes by http(s).
+   */
+  readonly cache?: CacheWish | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
-/**
- * Loads a model. Throws `io/…` for what cannot be read, `artefact/…` for what does not hold together, `run/variant` and `run/memory` for a
- * host that lacks something, `run/aborted`.
- */
-export async function load(options: LoadOptions): Promise<Model> {
-  try {
-    throwIfAborted(options.signal, "load");
-    return await loadParts(options);
-  } catch (error) {
-    if (!(error instanceof LfmcError)) throwIfAborted(options.signal, "load");
-    throw error;
-  }
-}
-
-async function loadParts(options: LoadOptions): Promise<Model> {
-  const begin = performance.now();
-  const source = options.source ?? (options.base ? urlSource(options.base) : noSource);
-  const manifest = parseManifest(options.manifest ?? (await readJson(source, "manifest.json", options.signal)));
-  const totalBytes = manifest.memory.weights.bytes;
-  const report: Report = (phase, loadedBytes) => options.onProgress?.({ phase, loadedBytes, totalBytes });
-  report("module", 0);
-  const loadEngine = manifest.target === "wasm-simd" ? loadModule : loadLibrary;
-  const [{ engine, variant, threads }, tokenizer, templateSource] = await Promise.all([
-    loadEngine(manifest, source, options, report),
-    openTokenizer(manifest, source, options),
-    readTemplate(manifest, source, options),
-  ]);
-  report("ready", totalBytes);
-  const chatTemplate: ChatTemplate | null =
-    templateSource === null ? null : createChatTemplate(templateSource, templateTokens(manifest, tokenizer));
-  return createModel({ manifest, engine, tokenizer, chatTemplate, variant, threads, loadSeconds: (performance.now() - begin) / 1000 });
-}
-
-type Report = (phase: LoadProgress["phase"], loadedBytes: number) => void;
+/** How an artefact's code becomes an engine with the weights in its memory. */
+export type EngineLoader = (
+  manifest: Manifest,
+  source: ArtefactSource,
+  options: LoadOptions,
+  onBytes: (loadedBytes: number) => void,
+) => Promise<LoadedEngine>;
 
 /** What an artefact's code and weights become. */
 export interface LoadedEngine {
@@ -94,74 +76,55 @@ export interface LoadedEngine {
   readonly threads: number;
 }
 
-async function loadModule(manifest: Manifest, source: ArtefactSource, options: LoadOptions, report: Report): Promise<LoadedEngine> {
-  const { base, thread = base && new URL("thread.js", base) } = options;
-  const wished = threadCount(options, mostThreads);
-  // A host that cannot share memory runs one thread; an artefact without threads refuses more by itself.
-  const isShared = thread !== undefined && hostSharesMemory();
-  const threads = isShared || !manifest.variants.some((variant) => variant.threads) ? wished : 1;
-  const variant = selectVariant(manifest.variants, detectFeatures(), { ...options, threads });
-  const memory = createMemory(manifest, variant, threads);
-  const place = { subject: variant.module, memory, module: await openModule(variant, source, options) };
-  const opening = variant.threads && thread ? instantiateThreads(place, thread, threads) : instantiate(place);
-  const weights = openWeights(manifest, memory, source, options, (bytes) => {
-    report("weights", bytes);
+/**
+ * Loads a model whose engine `loadEngine` makes. Throws `io/…` for what cannot be read, `artefact/…` for what does not hold together, `run/variant`
+ * and `run/memory` for a host that lacks something, `run/aborted`.
+ */
+export async function loadWith(loadEngine: EngineLoader, options: LoadOptions): Promise<Model> {
+  const { signal } = options;
+  const loading = new AbortController();
+  const abort = (): void => {
+    loading.abort(signal?.reason);
+  };
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    throwIfAborted(signal, "load");
+    return await loadParts(loadEngine, { ...options, signal: loading.signal });
+  } catch (error) {
+    // Where one part fails, the others are on their way still.
+    loading.abort(error);
+    if (!(error instanceof LfmcError)) throwIfAborted(signal, "load");
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+async function loadParts(loadEngine: EngineLoader, options: LoadOptions): Promise<Model> {
+  const begin = performance.now();
+  const source = options.source ?? (options.base ? urlSource(options.base) : noSource);
+  const manifest = parseManifest(options.manifest ?? (await readJson(source, "manifest.json", options.signal)));
+  const totalBytes = manifest.memory.weights.bytes;
+  const report = (phase: LoadProgress["phase"], loadedBytes: number): void => options.onProgress?.({ phase, loadedBytes, totalBytes });
+  report("module", 0);
+  const opening = loadEngine(manifest, source, options, (loadedBytes) => {
+    report("weights", loadedBytes);
   });
   try {
-    const [engine] = await Promise.all([opening, weights]);
-    return { engine, variant, threads };
+    const [{ engine, variant, threads }, tokenizer, chatTemplate] = await Promise.all([
+      opening,
+      openTokenizer(manifest, source, options),
+      readTemplate(manifest, source, options),
+    ]);
+    report("ready", totalBytes);
+    return createModel({ manifest, engine, tokenizer, chatTemplate, variant, threads, loadSeconds: (performance.now() - begin) / 1000 });
   } catch (error) {
-    void opening.then((engine) => engine.close?.()).catch(() => undefined);
+    void opening.then(
+      ({ engine }) => engine.close?.(),
+      () => undefined,
+    );
     throw error;
   }
-}
-
-async function openModule(variant: Variant, source: ArtefactSource, options: LoadOptions): Promise<WebAssembly.Module> {
-  const { module, signal } = options;
-  if (module instanceof WebAssembly.Module) return module;
-  const bytes = await moduleBytes(variant, source, module, signal);
-  if (bytes.length !== variant.bytes) {
-    throw new LfmcError("artefact/mismatch", `has ${bytes.length} bytes, the manifest says ${variant.bytes}`, {
-      subject: variant.module,
-      hint: "The file was cut short or belongs to another artefact; copy or compile it again.",
-    });
-  }
-  if (verifies(options)) compareHashes(variant.module, await sha256(bytes), variant.sha256);
-  return compileModule(variant.module, bytes);
-}
-
-async function moduleBytes(
-  variant: Variant,
-  source: ArtefactSource,
-  module: Response | URL | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  if (module === undefined) return source.read(variant.module, signal);
-  if (module instanceof URL) return urlSource(module).read(module.href, signal);
-  const pieces: Uint8Array[] = [];
-  for await (const piece of responseBytes(module, variant.module)) pieces.push(piece);
-  return new Uint8Array(await new Blob(pieces.map((piece) => new Uint8Array(piece))).arrayBuffer());
-}
-
-async function openWeights(
-  manifest: Manifest,
-  memory: WebAssembly.Memory,
-  source: ArtefactSource,
-  options: LoadOptions,
-  onBytes: (loadedBytes: number) => void,
-): Promise<void> {
-  const { offset, bytes } = manifest.memory.weights;
-  const { weights } = options;
-  const from =
-    weights === undefined || weights instanceof URL
-      ? partsOfSource(weights ? urlSource(weights) : source)
-      : partsOfInput(weights, manifest.weights.length);
-  const target = new Uint8Array(memory.buffer, offset, bytes);
-  await loadWeights(manifest.weights, target, from, { verify: verifies(options), signal: options.signal, onBytes });
-}
-
-function verifies({ verify }: LoadOptions): boolean {
-  return verify ?? createHash() !== null;
 }
 
 async function openTokenizer(manifest: Manifest, source: ArtefactSource, options: LoadOptions): Promise<Tokenizer | null> {
@@ -179,11 +142,11 @@ async function readTemplate(manifest: Manifest, source: ArtefactSource, options:
   const { chatTemplate: path } = manifest.files;
   if (options.chatTemplate !== undefined) return options.chatTemplate;
   if (path === null || source === noSource) return null;
-  return new TextDecoder().decode(await source.read(path, options.signal));
+  return new TextDecoder().decode(await untilAborted(source.read(path, options.signal), options.signal, path));
 }
 
 async function readJson(source: ArtefactSource, path: string, signal: AbortSignal | undefined): Promise<unknown> {
-  const text = new TextDecoder().decode(await source.read(path, signal));
+  const text = new TextDecoder().decode(await untilAborted(source.read(path, signal), signal, path));
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -198,9 +161,6 @@ async function readJson(source: ArtefactSource, path: string, signal: AbortSigna
 /** Stands in where the caller names no folder: whatever is not given is missing. */
 const noSource: ArtefactSource = {
   read: (path) => Promise.reject(notGiven(path)),
-  stream: (path) => {
-    throw notGiven(path);
-  },
 };
 
 function notGiven(path: string): LfmcError {

@@ -1,9 +1,10 @@
 /**
  * `manifest.json` from unknown JSON to `Manifest`. What passes here can be obeyed blindly: every region lies inside the memory and
- * apart from the others, the weight parts fill their region exactly, rows and logits hold the limits, and file names cannot leave
+ * apart from the others, the weight parts, if any, fill their region exactly, rows and logits hold the limits, and file names cannot leave
  * the artefact's folder. Keys it does not know are left out.
  */
 import {
+  isEmbedded,
   type Limits,
   type Manifest,
   type MemoryMap,
@@ -220,7 +221,8 @@ function checkWhole(root: Reader, manifest: Manifest): void {
   if (bytes < (limits.logitRows - 1) * strideBytes + model.vocabSize * 4) root.fail("memory.logits", "does not hold limits.logitRows rows");
   if (memory.choices.bytes < limits.logitRows * choiceBytes) root.fail("memory.choices", "does not hold limits.logitRows choices");
   const partBytes = weights.reduce((sum, part) => sum + part.bytes, 0);
-  if (partBytes !== memory.weights.bytes) root.fail("weights", `have ${partBytes} bytes, their region has ${memory.weights.bytes}`);
+  if (!isEmbedded(manifest) && partBytes !== memory.weights.bytes)
+    root.fail("weights", `have ${partBytes} bytes, their region has ${memory.weights.bytes}`);
   if (variants.length === 0) root.fail("variants", "is empty");
   const files = [...variants.map(({ module }) => module), ...[...sources, ...weights].map(({ path }) => path)];
   // A threaded variant has the name of that of one thread.

@@ -19,7 +19,7 @@ export interface Manifest {
   readonly variants: readonly Variant[];
   /** Files that a library is built from, beside those of the variants; none where the variants are modules. */
   readonly sources: readonly SourceFile[];
-  /** Parts of the weights region, to be laid one after the other from its offset. */
+  /** Parts of the weights region, to be laid one after the other from its offset; none where the modules hold the weights (`isEmbedded`). */
   readonly weights: readonly WeightPart[];
   readonly tensors: readonly PackedTensor[];
   readonly quantization: Quantization;
@@ -105,8 +105,9 @@ export interface Checkpoints extends Region {
 }
 
 /**
- * Code for one instruction set. A WebAssembly module imports its memory as `env.memory` and exports `forward(rowCount: i32, logitCount: i32)`;
- * a C source is one unit of the artefact's library.
+ * Code for one instruction set. A WebAssembly module imports its memory as `env.memory` and exports `forward(rowCount: i32, logitCount: i32)`,
+ * and `embed()` where it holds the weights; it says which variant it is in a section (`moduleLabel`). A C source is one unit of the artefact's
+ * library.
  */
 export interface Variant {
   readonly name: string;
@@ -116,6 +117,19 @@ export interface Variant {
   readonly threads: boolean;
   readonly bytes: number;
   readonly sha256: string;
+}
+
+/** Whether the modules hold the weights, and `embed` of one copies them to their region; only of WebAssembly. */
+export function isEmbedded({ weights }: Pick<Manifest, "weights">): boolean {
+  return weights.length === 0;
+}
+
+/** The custom section in which a WebAssembly module says which variant it is. */
+export const moduleSection = "lfmc";
+
+/** What it says there: `relaxed`, or `relaxed threads`. */
+export function moduleLabel({ name, threads }: Pick<Variant, "name" | "threads">): string {
+  return threads ? `${name} threads` : name;
 }
 
 export interface SourceFile {

@@ -1,7 +1,6 @@
 /**
  * A loaded model: one engine, its manifest, its tokenizer and its session slots. Everything that runs it goes through one `RowRunner`.
  */
-import type { ChatTemplate } from "./chat-template.ts";
 import { type Engine, type Row, RowRunner } from "./engine.ts";
 import { LfmcError } from "./errors.ts";
 import type { Manifest, Variant } from "./manifest.ts";
@@ -18,8 +17,8 @@ export interface Model {
   readonly threads: number;
   /** null where the model came without one. */
   readonly tokenizer: Tokenizer | null;
-  /** The model's own, null where it came without one. */
-  readonly chatTemplate: ChatTemplate | null;
+  /** Source of the model's own chat template, for `chat/`; null where it came without one. */
+  readonly chatTemplate: string | null;
   /** From the call of `load` to the model. */
   readonly loadSeconds: number;
   /** A session in a free slot; throws `run/sessions` where all are taken. */
@@ -48,7 +47,7 @@ export interface ModelParts {
   readonly manifest: Manifest;
   readonly engine: Engine;
   readonly tokenizer: Tokenizer | null;
-  readonly chatTemplate?: ChatTemplate | null;
+  readonly chatTemplate?: string | null;
   readonly variant?: Variant | null;
   readonly threads?: number;
   readonly loadSeconds?: number;

@@ -1,23 +1,16 @@
 /**
  * Where an artefact's bytes come from. A source knows nothing of what the bytes mean; whoever reads checks lengths and hashes.
  */
+import { type ByteReader, bodyOf, byteReader, skip } from "./bytes.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { type FileSystem, hostFileSystem } from "./file-system.ts";
 
 export interface ArtefactSource {
   /** A whole file; throws `io/missing` or `io/unreadable`. */
   read(path: string, signal?: AbortSignal): Promise<Uint8Array>;
-  /** A file in pieces, in order; throws as `read` does. */
-  stream(path: string, signal?: AbortSignal): AsyncIterable<Uint8Array>;
-  /**
-   * Where the host can read a file straight into given bytes: fills `target` from the file's start, reports the bytes so far, and
-   * returns the file's size, which may differ from the target's. Let `onBytes` resolve before reporting more.
-   */
-  readInto?(path: string, target: Uint8Array, onBytes: OnBytes, signal?: AbortSignal): Promise<number>;
+  /** A file from byte `start` on, to be read piece by piece; throws as `read` does. Where it is left out, files are read whole. */
+  open?(path: string, start: number, signal?: AbortSignal): Promise<ByteReader>;
 }
-
-/** Told how many bytes of a file are there; resolves when it is done with them, and rejects where no more are wanted. */
-export type OnBytes = (bytes: number) => Promise<void>;
 
 /** The files below `base`, a URL that ends in a slash: file: URLs through the host's file system where it has one, others by fetch. */
 export function urlSource(base: URL): ArtefactSource {
@@ -25,100 +18,81 @@ export function urlSource(base: URL): ArtefactSource {
   return files ? fileSource(base, files) : fetchSource(base);
 }
 
-/** The body of a response in pieces; throws `io/unreadable` unless it is a success. */
-export async function* responseBytes(response: Response, subject: string): AsyncGenerator<Uint8Array, void, void> {
-  if (!response.ok) throw failedResponse(response, subject);
-  if (!response.body) return;
-  yield* streamBytes(response.body);
-}
-
-/** A web stream in pieces, cancelled if the reader stops early. Not every browser's streams are async iterables. */
-export async function* streamBytes(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
-  const reader = stream.getReader();
-  let ended = false;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      ended = done;
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    if (!ended) await reader.cancel();
-  }
-}
-
 function fetchSource(base: URL): ArtefactSource {
-  const open = async (path: string, signal: AbortSignal | undefined): Promise<Response> => {
-    const url = new URL(path, base);
-    const response = await fetch(url, signal ? { signal } : {}).catch((cause: unknown) => {
-      throwIfAborted(signal, path);
+  const get = async (url: URL, signal: AbortSignal | undefined): Promise<Response> =>
+    await fetch(url, signal ? { signal } : {}).catch((cause: unknown) => {
+      throwIfAborted(signal, url.href);
       throw new LfmcError("io/unreadable", "cannot be fetched", {
         subject: url.href,
         hint: "Is the artefact served at that address?",
         cause,
       });
     });
-    if (!response.ok) throw failedResponse(response, url.href);
-    return response;
-  };
   return {
-    read: async (path, signal) => new Uint8Array(await (await open(path, signal)).arrayBuffer()),
-    async *stream(path, signal) {
-      yield* responseBytes(await open(path, signal), path);
+    read: async (path, signal) => {
+      const url = new URL(path, base);
+      return await bodyOf(await get(url, signal), url.href, signal);
+    },
+    open: async (path, start, signal) => {
+      const url = new URL(path, base);
+      const response = (start > 0 ? await getFrom(url, start, signal) : null) ?? (await get(url, signal));
+      const reader = byteReader(response, { path: url.href }, signal);
+      if (response.status !== 206) await skip(reader, start);
+      return reader;
     },
   };
 }
 
-/** Bytes a read asks for: large enough for full disk speed, small enough to report progress and hear aborts. */
-const pieceBytes = 4 * 2 ** 20;
+/** The answer to a request for the bytes from `start` on: just these, or the whole; null where it is neither. */
+async function getFrom(url: URL, start: number, signal: AbortSignal | undefined): Promise<Response | null> {
+  try {
+    const response = await fetch(url, { headers: { range: `bytes=${start}-` }, ...(signal && { signal }) });
+    // Across origins this header is hidden unless the server shows it; then the status has to do.
+    const range = response.headers.get("content-range");
+    const isRest = response.status === 206 && (range === null || range.startsWith(`bytes ${start}-`));
+    if (isRest || response.status === 200) return response;
+    await response.body?.cancel();
+    return null;
+  } catch {
+    throwIfAborted(signal, url.href);
+    return null;
+  }
+}
 
 function fileSource(base: URL, files: FileSystem): ArtefactSource {
-  const url = (path: string): URL => new URL(path, base);
-  const readInto = async (path: string, target: Uint8Array, onBytes: OnBytes, signal?: AbortSignal): Promise<number> => {
-    const file = await files.open(url(path)).catch((cause: unknown) => {
-      throw missing(url(path).href, cause);
-    });
-    const readAt = async (at: number): Promise<number> => {
-      if (at >= target.length || signal?.aborted) return 0;
-      const { bytesRead } = await file.read(target, at, Math.min(pieceBytes, target.length - at), at).catch((cause: unknown) => {
-        throw missing(url(path).href, cause);
-      });
-      return bytesRead;
-    };
-    try {
-      let at = 0;
-      let bytesRead = await readAt(at);
-      while (bytesRead > 0) {
-        at += bytesRead;
-        // A piece is read while the one before it is being looked at.
-        [bytesRead] = await Promise.all([readAt(at), onBytes(at)]);
-      }
-      return (await file.stat()).size;
-    } finally {
-      await file.close();
-    }
-  };
-  const read = async (path: string): Promise<Uint8Array> =>
-    files.readFile(url(path)).catch((cause: unknown) => {
-      throw missing(url(path).href, cause);
-    });
   return {
-    read,
-    async *stream(path) {
-      yield await read(path);
+    read: async (path) => {
+      const url = new URL(path, base);
+      return files.readFile(url).catch((cause: unknown) => {
+        throw missing(url, cause);
+      });
     },
-    readInto,
+    open: async (path, start) => {
+      const url = new URL(path, base);
+      const refuse = (cause: unknown): never => {
+        throw missing(url, cause);
+      };
+      const file = await files.open(url).catch(refuse);
+      let at = start;
+      return {
+        async fill(place, onBytes) {
+          let filled = 0;
+          while (filled < place.length) {
+            const { bytesRead } = await file.read(place, filled, place.length - filled, at).catch(refuse);
+            if (bytesRead === 0) break;
+            at += bytesRead;
+            filled += bytesRead;
+            onBytes(filled);
+          }
+          return filled;
+        },
+        ended: async () => (await file.read(new Uint8Array(1), 0, 1, at).catch(refuse)).bytesRead === 0,
+        cancel: () => void file.close().catch(() => undefined),
+      };
+    },
   };
 }
 
-function failedResponse(response: Response, subject: string): LfmcError {
-  return new LfmcError(response.status === 404 ? "io/missing" : "io/unreadable", `the server answers ${response.status}`, {
-    subject,
-    hint: "Is the whole artefact served at that address?",
-  });
-}
-
-function missing(subject: string, cause: unknown): LfmcError {
-  return new LfmcError("io/missing", "cannot be read", { subject, hint: "The artefact's folder must be kept whole.", cause });
+function missing(url: URL, cause: unknown): LfmcError {
+  return new LfmcError("io/missing", "cannot be read", { subject: url.href, hint: "The artefact's folder must be kept whole.", cause });
 }

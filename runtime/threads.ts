@@ -2,6 +2,7 @@
  * Workers that help a threaded module. They enter it once and stay; what they do there is the module's business. Here is how a host starts
  * them, notices that one ended, and ends them.
  */
+import { untilAborted } from "./abort.ts";
 import { LfmcError } from "./errors.ts";
 import { builtinModule, hasFunctions } from "./host.ts";
 import type { ThreadMessage, ThreadSeat } from "./thread.ts";
@@ -39,8 +40,16 @@ export interface Helpers {
   end(): void;
 }
 
-/** Starts a worker for each thread but the first, from the script at `entry`; resolves once all are inside. Throws `run/thread`. */
-export async function startHelpers(entry: URL, threads: number, { module, memory }: Omit<ThreadSeat, "thread">): Promise<Helpers> {
+/**
+ * Starts a worker for each thread but the first, from the script at `entry`; resolves once all are inside. Throws `run/thread`, `run/aborted`, and
+ * then has ended them all.
+ */
+export async function startHelpers(
+  entry: URL,
+  threads: number,
+  { module, memory }: Omit<ThreadSeat, "thread">,
+  signal?: AbortSignal,
+): Promise<Helpers> {
   let fault: string | null = null;
   const workers: HostWorker[] = [];
   const end = (): void => {
@@ -66,7 +75,8 @@ export async function startHelpers(entry: URL, threads: number, { module, memory
       }
     });
   try {
-    await Promise.all(Array.from({ length: threads - 1 }, (_, i) => start(i + 1)));
+    const starting = Promise.all(Array.from({ length: threads - 1 }, (_, i) => start(i + 1)));
+    await untilAborted(starting, signal, entry.href);
   } catch (error) {
     end();
     throw error;

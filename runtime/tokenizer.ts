@@ -67,9 +67,14 @@ export function createTokenizer(json: unknown, config: unknown, bos: number | nu
   };
 }
 
+/** The kind of tokenizer that is opened; `bundle.mjs` leaves the others out. */
+const byteLevelBpe = { model: "BPE", decoder: "ByteLevel" };
+
 function openHub(json: unknown, config: object): HubTokenizer {
-  const decoder = field(field(json, "decoder"), "type");
-  if (decoder !== "ByteLevel") throw invalid(`decoder is ${JSON.stringify(decoder)}, only byte-level tokenizers are supported`);
+  for (const [part, kind] of Object.entries(byteLevelBpe)) {
+    const found = field(field(json, part), "type");
+    if (found !== kind) throw invalid(`${part} is ${JSON.stringify(found)}, only byte-level BPE is supported`);
+  }
   if (typeof json !== "object" || json === null) throw invalid("is not an object");
   const Hub: unknown = hubConstructor;
   if (!isHubConstructor(Hub)) throw invalid("has no reader: @huggingface/tokenizers is missing");

@@ -13,17 +13,22 @@ const cacheLine = 64;
  * got that much.
  */
 export function createMemory({ name, memory }: Manifest, { features, threads: isThreaded }: Variant, threads: number): WebAssembly.Memory {
-  const scratch = isThreaded ? threads * cacheLine * Math.ceil(memory.threadBytes / cacheLine) : 0;
-  const bytes = memory.bytes + scratch;
+  const pages = memoryPages(memory, isThreaded, threads);
   try {
-    return newMemory(Math.ceil(bytes / pageBytes), features);
+    return newMemory(pages, features);
   } catch (cause) {
-    throw new LfmcError("run/memory", `the host does not give ${bytes} bytes of WebAssembly memory`, {
+    throw new LfmcError("run/memory", `the host does not give ${pages * pageBytes} bytes of WebAssembly memory`, {
       subject: name,
       hint: "Compile with a smaller --context or fewer --sessions, or run it where there is more memory.",
       cause,
     });
   }
+}
+
+/** Pages of the planned memory and, of a threaded module, of the scratch of `threads` threads behind it. */
+export function memoryPages({ bytes, threadBytes }: Manifest["memory"], isThreaded: boolean, threads: number): number {
+  const scratch = isThreaded ? threads * cacheLine * Math.ceil(threadBytes / cacheLine) : 0;
+  return Math.ceil((bytes + scratch) / pageBytes);
 }
 
 /**
@@ -44,7 +49,7 @@ export function newMemory(pages: number, features: readonly string[]): WebAssemb
 /** Compiles a module; throws `run/variant` where the engine refuses it. */
 export async function compileModule(subject: string, bytes: Uint8Array): Promise<WebAssembly.Module> {
   try {
-    return await WebAssembly.compile(new Uint8Array(bytes));
+    return await WebAssembly.compile(unshared(bytes));
   } catch (cause) {
     throw new LfmcError("run/variant", "the engine does not compile this module", {
       subject,
@@ -54,12 +59,20 @@ export async function compileModule(subject: string, bytes: Uint8Array): Promise
   }
 }
 
+/** The same bytes, copied only where threads might share them: a module may hold weights. */
+function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, length } = bytes;
+  return buffer instanceof ArrayBuffer ? new Uint8Array(buffer, byteOffset, length) : new Uint8Array(bytes);
+}
+
 /** A module on its memory, and the threads that share it. */
 export interface Residence {
   /** Of the artefact, for errors. */
   readonly subject: string;
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
+  /** Whether the module holds the weights. */
+  readonly holdsWeights: boolean;
 }
 
 /** Instantiates a module of one thread; throws `artefact/mismatch` where it is not a module of this contract. */
@@ -101,15 +114,22 @@ function endTeam({ stop, helpers }: Team): void {
 }
 
 /**
- * Instantiates a threaded module and starts `threads` - 1 workers in it, from the script at `entry`. Throws `artefact/mismatch`, and `run/thread`
- * where they do not start. An engine that lost a thread, or where none got on for `patience` seconds, throws `run/thread` from then on.
+ * Instantiates a threaded module and starts `threads` - 1 workers in it, from the script at `entry`. Throws `artefact/mismatch`, `run/thread`
+ * where they do not start, and `run/aborted`. An engine that lost a thread, or where none got on for `patience` seconds, throws `run/thread` from then
+ * on.
  */
-export async function instantiateThreads(place: Residence, entry: URL, threads: number, patience = usualPatience): Promise<Engine> {
+export async function instantiateThreads(
+  place: Residence,
+  entry: URL,
+  threads: number,
+  patience = usualPatience,
+  signal?: AbortSignal,
+): Promise<Engine> {
   const { exports } = await instanceOf(place);
   if (!hasFunctions(exports, "open", "forward", "stop", "fail")) throw refused(place, "exports no functions of a threaded module");
   exports.open(threads, mayWait() ? 1 : 0, patience);
   const { forward, stop } = exports;
-  const team: Team = { stop, helpers: await startHelpers(entry, threads, place) };
+  const team: Team = { stop, helpers: await startHelpers(entry, threads, place, signal) };
   /** What a call returns; null where all is well. */
   const statuses = [null, "a thread failed", `no thread got on for ${patience} seconds`] as const;
   let lost: string | null = null;
@@ -145,9 +165,21 @@ async function instanceOf(place: Residence): Promise<WebAssembly.Instance> {
   const { module, memory } = place;
   const imports = WebAssembly.Module.imports(module).map((each) => `${each.module}.${each.name}`);
   if (imports.join() !== "env.memory") throw refused(place, `imports ${imports.join(", ") || "nothing"}, not env.memory`);
-  return await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) => {
+  const instance = await WebAssembly.instantiate(module, { env: { memory } }).catch((cause: unknown) => {
     throw refused(place, "does not fit the planned memory", cause);
   });
+  if (place.holdsWeights) embed(place, instance);
+  return instance;
+}
+
+/** Has the module copy the weights that it holds to their place. */
+function embed(place: Residence, { exports }: WebAssembly.Instance): void {
+  if (!hasFunctions(exports, "embed")) throw refused(place, "exports no function `embed`, and the manifest names no weights");
+  try {
+    exports.embed();
+  } catch (cause) {
+    throw refused(place, "holds other weights than the planned memory", cause);
+  }
 }
 
 function refused({ subject }: Residence, fact: string, cause?: unknown): LfmcError {

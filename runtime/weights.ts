@@ -1,115 +1,151 @@
 /**
- * The weights' way into the memory: each part goes straight to its place, with no second copy of the whole. A part of the wrong length
- * is refused; `verify` also hashes each piece of it, while the next one arrives.
+ * The weights' way into the memory: piece by piece straight to its place, with no second copy of the whole. Pieces that a store has are taken from
+ * there, the others are read, hashed while the next one arrives, and given to the store. So a load that was cut short goes on where it stopped, and
+ * of another version only the pieces are read that differ.
  */
+import { untilAborted } from "./abort.ts";
+import { type ByteReader, type BytesInput, byteReader, skip, unreadable } from "./bytes.ts";
+import { type PieceStore, reliable } from "./cache/piece-store.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { sha256 } from "./hash.ts";
 import { type WeightPart, weightPieceBytes } from "./manifest.ts";
-import { type ArtefactSource, type OnBytes, responseBytes, streamBytes } from "./sources.ts";
+import type { ArtefactSource } from "./sources.ts";
 
-/**
- * Weights from the caller: all parts as one run of bytes, or a part at a time by its index. A URL is the folder that holds the parts' paths, as
- * `base` is.
- */
-export type WeightsInput =
-  URL | Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | ((index: number) => Promise<Uint8Array | ArrayBuffer>);
+/** Gives one part of the weights, a shard, by its index. */
+export type ShardFunction = (index: number, part: WeightPart) => BytesInput | Promise<BytesInput>;
+
+/** Weights from the caller: all parts as one run of bytes, or a part at a time. A URL is the folder that holds the parts' paths, as `base` is. */
+export type WeightsInput = URL | BytesInput | ShardFunction;
 
 export interface WeightsOptions {
   /** Check the sha256 of every piece. */
   readonly verify: boolean;
+  /** Where pieces are kept between loads. */
+  readonly store?: PieceStore | null;
   readonly signal: AbortSignal | undefined;
-  /** Bytes loaded so far, of all parts together. */
+  /** Bytes loaded so far, of all parts together, those from the store included. */
   readonly onBytes: (loadedBytes: number) => void;
 }
 
-/** Fills `target` (the weights region) with the parts; throws `io/…`, `artefact/mismatch` for a wrong length or hash, `run/aborted`. */
+/** The weights' bytes, asked for in rising order. */
+export interface WeightReader {
+  /** Fills `place` with the bytes of a part from `at` on; resolves to how many there were: fewer only at the part's end. Throws `io/…`, `run/input`. */
+  read(index: number, at: number, place: Uint8Array, onBytes: (bytes: number) => void): Promise<number>;
+  /** Whether the part that was read last ends there. */
+  ended(): Promise<boolean>;
+  /** Lets go of what it reads from, at once. */
+  close(): void;
+}
+
+/**
+ * Fills `target` (the weights region) with the parts and closes the reader, however it ends. Throws `io/…`, `run/input`, `artefact/mismatch` for a wrong
+ * length or hash, `run/aborted`, all by the part's path.
+ */
 export async function loadWeights(
   parts: readonly WeightPart[],
   target: Uint8Array,
-  from: PartReader,
-  options: WeightsOptions,
+  reader: WeightReader,
+  { store: given, ...options }: WeightsOptions,
 ): Promise<void> {
-  let offset = 0;
-  for (const [index, part] of parts.entries()) {
-    const place = target.subarray(offset, offset + part.bytes);
-    const before = offset;
-    const check = options.verify ? new PieceCheck(part, place) : null;
-    const onBytes = async (bytes: number): Promise<void> => {
-      options.onBytes(before + bytes);
-      await check?.arrived(bytes);
-    };
-    const size = await from(part, index, place, onBytes, options.signal);
-    throwIfAborted(options.signal, part.path);
-    if (size !== part.bytes) throw wrongLength(part, size);
-    await check?.arrived(size);
-    offset += part.bytes;
-  }
-}
-
-/** Writes one part to its place and returns how long it was, or at least a length that differs from the place's where the part does. */
-export type PartReader = (
-  part: WeightPart,
-  index: number,
-  place: Uint8Array,
-  onBytes: OnBytes,
-  signal: AbortSignal | undefined,
-) => Promise<number>;
-
-/** Hashes a part's pieces in order, each once it is there. */
-class PieceCheck {
-  readonly #part: WeightPart;
-  readonly #place: Uint8Array;
-  #hashed = 0;
-  #last: Promise<void> = Promise.resolve();
-
-  constructor(part: WeightPart, place: Uint8Array) {
-    this.#part = part;
-    this.#place = place;
-  }
-
-  /** The first `bytes` bytes are there; resolves when their pieces are hashed. Throws `artefact/mismatch`, also in later calls. */
-  arrived(bytes: number): Promise<void> {
-    this.#last = this.#last.then(() => this.#hash(bytes));
-    return this.#last;
-  }
-
-  async #hash(bytes: number): Promise<void> {
-    const { path, pieces } = this.#part;
-    for (let end = this.#end(); this.#hashed < pieces.length && end <= bytes; end = this.#end()) {
-      const found = await sha256(this.#place.subarray(this.#hashed * weightPieceBytes, end));
-      compareHashes(path, found, pieces[this.#hashed] ?? "");
-      this.#hashed++;
+  const { signal } = options;
+  const store = given ? reliable(given, signal) : null;
+  const loading: Loading = { ...options, reader, store };
+  /** What was read last, and is looked at while the next piece arrives. */
+  let last: Piece | null = null;
+  try {
+    for (const piece of piecesOf(parts, target)) {
+      throwIfAborted(signal, piece.part.path);
+      const arriving = arrive(loading, piece);
+      const finishing = last ? finish(loading, last) : null;
+      // Where a piece does not arrive, the one before it is kept all the same.
+      await Promise.all([finishing, arriving.catch(() => finishing)]);
+      last = (await arriving) ? piece : null;
     }
-  }
-
-  /** Where the next piece ends. */
-  #end(): number {
-    return Math.min((this.#hashed + 1) * weightPieceBytes, this.#part.bytes);
+    if (last) await finish(loading, last);
+    await store?.keep(parts.flatMap(({ pieces }) => pieces));
+  } finally {
+    reader.close();
   }
 }
 
-/** Reads parts by their paths. */
-export function partsOfSource(source: ArtefactSource): PartReader {
-  return (part, _index, place, onBytes, signal) =>
-    source.readInto
-      ? source.readInto(part.path, place, onBytes, signal)
-      : fill(new Pieces(source.stream(part.path, signal)), place, true, onBytes, signal);
+interface Loading extends WeightsOptions {
+  readonly reader: WeightReader;
+  readonly store: PieceStore | null;
 }
 
-/** Reads parts from what the caller gave; `count` is the number of parts. */
-export function partsOfInput(input: Exclude<WeightsInput, URL>, count: number): PartReader {
-  if (typeof input === "function") {
-    return async (_part, index, place, onBytes) => {
-      const given = await input(index);
-      const bytes = given instanceof Uint8Array ? given : new Uint8Array(given);
-      if (bytes.length !== place.length) return bytes.length;
-      place.set(bytes);
-      await onBytes(bytes.length);
-      return bytes.length;
-    };
+/** What is hashed together. */
+interface Piece {
+  readonly part: WeightPart;
+  /** Of the part. */
+  readonly index: number;
+  /** Where the piece begins in its part. */
+  readonly at: number;
+  /** Where it begins in the weights. */
+  readonly start: number;
+  /** Where it belongs. */
+  readonly place: Uint8Array;
+  /** Its sha256. */
+  readonly hash: string;
+}
+
+function piecesOf(parts: readonly WeightPart[], target: Uint8Array): readonly Piece[] {
+  return parts.flatMap((part, index) => {
+    const before = bytesOf(parts.slice(0, index));
+    return part.pieces.map((hash, i): Piece => {
+      const at = i * weightPieceBytes;
+      const start = before + at;
+      const place = target.subarray(start, before + Math.min(at + weightPieceBytes, part.bytes));
+      return { part, index, at, start, place, hash };
+    });
+  });
+}
+
+// An error holds the functions on its stack, and what they close over: so no function below closes over the memory.
+
+/** Resolves once the piece is in its place; to whether it was read, and is not known to be right. */
+async function arrive({ reader, store, onBytes }: Loading, { part, index, at, start, place, hash }: Piece): Promise<boolean> {
+  const stored = store && (await store.get(hash));
+  if (stored?.length === place.length && (await sha256(stored)) === hash) {
+    place.set(stored);
+    onBytes(start + place.length);
+    return false;
   }
-  const pieces = new Pieces(bytesOf(input));
-  return (_part, index, place, onBytes, signal) => fill(pieces, place, index === count - 1, onBytes, signal);
+  const size = await reader.read(index, at, place, (bytes) => {
+    onBytes(start + bytes);
+  });
+  if (size < place.length) throw wrongLength(part, `ends after ${at + size} of its ${part.bytes} bytes`);
+  if (at + size === part.bytes && !(await reader.ended())) throw wrongLength(part, `is longer than its ${part.bytes} bytes`);
+  return true;
+}
+
+/** Checks a piece that was read, and gives a copy to the store: no store takes bytes of a shared memory. */
+async function finish({ store, verify }: Loading, { part, place, hash }: Piece): Promise<void> {
+  const copy = store && place.slice();
+  if (verify || copy) compareHashes(part.path, await sha256(copy ?? place), hash);
+  if (copy) await store.put(hash, copy);
+}
+
+/** Reads parts by their paths, and of a part no more than is asked for. */
+export function readerOfSource(source: ArtefactSource, parts: readonly WeightPart[], signal: AbortSignal | undefined): WeightReader {
+  return readerOfParts(parts, async (part, _index, at) => {
+    if (source.open) return await source.open(part.path, at, signal);
+    return await readerFrom(await source.read(part.path, signal), part, at, signal);
+  });
+}
+
+/** Reads what the caller gave for `parts`. */
+export function readerOfInput(
+  input: Exclude<WeightsInput, URL>,
+  parts: readonly WeightPart[],
+  signal: AbortSignal | undefined,
+): WeightReader {
+  if (typeof input !== "function") return readerOfRun(input, parts, signal);
+  return readerOfParts(parts, async (part, index, at) => {
+    const given = await untilAborted(Promise.resolve(input(index, part)), signal, part.path).catch((cause: unknown) => {
+      throw cause instanceof LfmcError ? cause : unreadable(part.path, cause);
+    });
+    return await readerFrom(given, part, at, signal);
+  });
 }
 
 /** Throws `artefact/mismatch` unless two sha256 are the same. */
@@ -121,51 +157,70 @@ export function compareHashes(subject: string, found: string, expected: string):
   });
 }
 
-function bytesOf(input: Exclude<WeightsInput, URL | ((index: number) => Promise<Uint8Array | ArrayBuffer>)>): AsyncIterable<Uint8Array> {
-  if (input instanceof Response) return responseBytes(input, "weights");
-  return "getReader" in input ? streamBytes(input) : input;
+async function readerFrom(given: BytesInput, part: WeightPart, at: number, signal: AbortSignal | undefined): Promise<ByteReader> {
+  const reader = byteReader(given, part, signal);
+  await skip(reader, at);
+  return reader;
 }
 
-/** Copies pieces into `place`; with `toEnd`, any bytes beyond it count as length, otherwise they are left for the next part. */
-async function fill(pieces: Pieces, place: Uint8Array, toEnd: boolean, onBytes: OnBytes, signal: AbortSignal | undefined): Promise<number> {
-  let at = 0;
-  while (at < place.length) {
-    throwIfAborted(signal, "weights");
-    const piece = await pieces.next(place.length - at);
-    if (!piece) return at;
-    place.set(piece, at);
-    at += piece.length;
-    await onBytes(at);
-  }
-  return toEnd && (await pieces.next(1)) ? at + 1 : at;
+/** `open` reads a part from a byte of it on. */
+function readerOfParts(
+  parts: readonly WeightPart[],
+  open: (part: WeightPart, index: number, at: number) => Promise<ByteReader>,
+): WeightReader {
+  let current: { readonly index: number; readonly reader: ByteReader; at: number } | null = null;
+  let isClosed = false;
+  return {
+    async read(index, at, place, onBytes) {
+      const part = parts[index];
+      if (!part) return 0;
+      if (current?.index !== index || current.at !== at) {
+        current?.reader.cancel();
+        current = { index, reader: await open(part, index, at), at };
+      }
+      const { reader } = current;
+      if (isClosed) reader.cancel();
+      const size = await reader.fill(place, onBytes);
+      current.at += size;
+      return size;
+    },
+    ended: async () => current === null || (await current.reader.ended()),
+    close() {
+      isClosed = true;
+      current?.reader.cancel();
+    },
+  };
 }
 
-/** An async iterable of bytes, read in amounts of the caller's choice. */
-class Pieces {
-  readonly #iterator: AsyncIterator<Uint8Array, unknown>;
-  #rest: Uint8Array = new Uint8Array(0);
-
-  constructor(iterable: AsyncIterable<Uint8Array>) {
-    this.#iterator = iterable[Symbol.asyncIterator]();
-  }
-
-  /** The next 1 to `most` bytes, or null at the end. */
-  async next(most: number): Promise<Uint8Array | null> {
-    while (this.#rest.length === 0) {
-      const next = await this.#iterator.next();
-      if (next.done) return null;
-      this.#rest = next.value;
-    }
-    const piece = this.#rest.subarray(0, most);
-    this.#rest = this.#rest.subarray(most);
-    return piece;
-  }
+/** All parts in one run of bytes. */
+function readerOfRun(input: BytesInput, parts: readonly WeightPart[], signal: AbortSignal | undefined): WeightReader {
+  const about = { path: "weights" };
+  let reader: ByteReader | null = null;
+  let position = 0;
+  return {
+    async read(index, at, place, onBytes) {
+      about.path = parts[index]?.path ?? about.path;
+      reader ??= byteReader(input, about, signal);
+      const start = bytesOf(parts.slice(0, index)) + at;
+      await skip(reader, start - position);
+      const size = await reader.fill(place, onBytes);
+      position = start + size;
+      return size;
+    },
+    ended: async () => reader === null || position < bytesOf(parts) || (await reader.ended()),
+    close() {
+      reader?.cancel();
+    },
+  };
 }
 
-function wrongLength(part: WeightPart, size: number): LfmcError {
-  const fact = size < part.bytes ? `ends after ${size} of its ${part.bytes} bytes` : `is longer than its ${part.bytes} bytes`;
+function bytesOf(parts: readonly WeightPart[]): number {
+  return parts.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function wrongLength({ path: subject }: WeightPart, fact: string): LfmcError {
   return new LfmcError("artefact/mismatch", fact, {
-    subject: part.path,
+    subject,
     hint: "The file was cut short or belongs to another artefact; copy or compile it again.",
   });
 }

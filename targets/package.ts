@@ -15,6 +15,12 @@ export interface PackageEntries {
   readonly parts: Readonly<Record<string, EntryPoint>>;
 }
 
+/** What stands beside the core in every artefact, for who imports it. */
+const sharedParts: PackageEntries["parts"] = {
+  "./chat": { types: "./chat.d.ts", default: "./chat.js" },
+  "./json-schema": { types: "./json-schema.d.ts", default: "./json-schema.js" },
+};
+
 /** package.json and the universal entry. */
 export function commonFiles({ manifest, license }: PackageInput, { main, parts }: PackageEntries): readonly PackageFile[] {
   const text = JSON.stringify(
@@ -28,7 +34,7 @@ export function commonFiles({ manifest, license }: PackageInput, { main, parts }
       private: true,
       sideEffects: false,
       types: "./index.d.ts",
-      exports: { ".": main, ...parts, "./*": "./*" },
+      exports: { ".": main, ...parts, ...sharedParts, "./*": "./*" },
     },
     null,
     2,
@@ -48,13 +54,13 @@ export function factRows({ limits, memory, quantization }: Manifest): string {
 }
 
 /** A use of the package in JavaScript; without a tokenizer in token ids. */
-export function usageExample({ files, tokens }: Manifest): string {
+export function usageExample({ name, files, tokens }: Manifest): string {
   const [prompt, output] =
     files.tokenizer === null
       ? [`[${tokens.bos ?? 0}]`, "console.log(part.token)"]
       : ['"Once upon a time"', "process.stdout.write(part.text)"];
   return `\`\`\`js
-import { load } from "./index.js";
+import { load } from "${name.toLowerCase()}"; // or from this folder's index.js
 const model = await load();
 const session = model.createSession();
 for await (const part of session.generate(${prompt}, { maxTokens: 64 })) ${output};

@@ -24,7 +24,8 @@ export interface TargetVariant {
 export interface EmittedCode {
   /** File name in the artefact. */
   readonly path: string;
-  readonly binary: Uint8Array;
+  /** The file, in pieces that follow one another: weights that it holds are not copied for each variant. */
+  readonly pieces: readonly Uint8Array[];
   /** The variant's features, and what this program needs beside them: of a WebAssembly engine `memory64` for more than 4 GiB. */
   readonly features: readonly string[];
   /** Readable form (WAT), where asked for. */
@@ -54,6 +55,8 @@ export interface PackageInput {
   readonly manifest: Manifest;
   /** The licence file taken along, if any. */
   readonly license: string | null;
+  /** Source of the chat template, if any. */
+  readonly chatTemplate: string | null;
   /** sha256 of the packed tensors. */
   readonly weightsHash: string;
 }
@@ -97,4 +100,6 @@ export interface EmitOptions {
   readonly text: boolean;
   /** The artefact's name. */
   readonly name: string;
+  /** The packed weights, where the code is to hold them: modules can. */
+  readonly weights?: Uint8Array | undefined;
 }

@@ -28,11 +28,16 @@ export async function bindingFiles(manifest: Manifest): Promise<readonly { reado
   const index = text("index.d.ts", (file) => {
     writeIndex(file, manifest);
   });
-  if (!isModule(manifest)) return [index];
+  const parts = ["chat", "json-schema"].map((part) =>
+    text(`${part}.d.ts`, (file) => {
+      file.addExportDeclaration({ moduleSpecifier: `./types/${part}/index.js` });
+    }),
+  );
+  if (!isModule(manifest)) return [index, ...parts];
   const worker = text("worker.d.ts", (file) => {
     writeWorker(file, manifest);
   });
-  return [index, worker];
+  return [index, ...parts, worker];
 }
 
 /** Whether the artefact's code is WebAssembly: a library has no entry for workers, and takes no module from the caller. */
@@ -54,15 +59,14 @@ function writeIndex(file: SourceFile, manifest: Manifest): void {
   declareLoad(file, manifest, { docs: ["Loads the model; every option has a default."], options: "LoadOptions", hasQuestionToken: true });
 }
 
-/** The worker's entry imports the first variant's module, and cannot know where the host keeps the other files. */
+/** The worker's entry imports the modules of one thread, and cannot know where the host keeps the weights. */
 function writeWorker(file: SourceFile, manifest: Manifest): void {
-  const first = literal(required(manifest.variants[0], "variant").name);
   file.addImportDeclaration({ isTypeOnly: true, namedImports: ["LoadOptions", "Model"], moduleSpecifier: "./index.js" });
   file.addExportDeclaration({ moduleSpecifier: "./index.js" });
   declareLoad(file, manifest, {
-    docs: ["Loads the model from `weights` and `tokenizer` (null for none), or from what lies at `base`."],
-    options: manifest.variants.length === 1 ? "LoadOptions" : `LoadOptions & { readonly variant?: ${first} | undefined }`,
-    hasQuestionToken: false,
+    docs: ["Loads the model in one thread; where the modules do not hold the weights, `weights` says where they are."],
+    options: manifest.weights.length === 0 ? "LoadOptions" : 'LoadOptions & Required<Pick<LoadOptions, "weights">>',
+    hasQuestionToken: manifest.weights.length === 0,
   });
 }
 

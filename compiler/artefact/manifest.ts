@@ -15,7 +15,6 @@ import type { ImportedModel, ModelFiles } from "../import/model.ts";
 import type { Node } from "../graph/types.ts";
 import type { PackedConstant } from "../plan/constants.ts";
 import type { WeightPlace } from "../plan/plan.ts";
-import type { Program } from "../plan/program.ts";
 import type { Draft, VariantProgram } from "../pipeline.ts";
 import { required } from "../errors.ts";
 
@@ -74,13 +73,13 @@ export function buildManifest(input: ManifestInput): Manifest {
     },
     limits,
     memory,
-    variants: code.map(({ variant, code: { path, binary, features } }) => ({
+    variants: code.map(({ variant, code: { path, pieces, features } }) => ({
       name: variant.name,
       module: path,
       features,
       threads: variant.threads,
-      bytes: binary.length,
-      sha256: sha256(binary),
+      bytes: pieces.reduce((sum, { length }) => sum + length, 0),
+      sha256: sha256(...pieces),
     })),
     sources: [],
     weights: region.parts,
@@ -124,11 +123,21 @@ function packedTensor({ name, sources, encoding, shape }: PackedConstant, weight
 }
 
 /** What makes two artefacts give the same bits and hold sessions alike: the packed weights and the layout of a session's state. */
-function modelHash(weights: string, { limits, memory }: Program, kv: string): string {
+export function modelHash(
+  weights: string,
+  { limits, memory }: Pick<Manifest, "limits"> & { memory: Pick<MemoryMap, "state"> },
+  kv: string,
+): string {
   const { slotBytes, rings, checkpoints } = memory.state;
-  return sha256(JSON.stringify({ weights, kv, context: limits.context, rewind: limits.rewind, slotBytes, rings, checkpoints }));
+  const layout = {
+    slotBytes,
+    rings: rings.map(({ offset, rows, rowBytes, reads }) => ({ offset, rows, rowBytes, reads })),
+    checkpoints: { bytes: checkpoints.bytes, interval: checkpoints.interval, offset: checkpoints.offset },
+  };
+  return sha256(JSON.stringify({ weights, kv, context: limits.context, rewind: limits.rewind, ...layout }));
 }
 
-function sha256(data: Uint8Array | string): string {
-  return createHash("sha256").update(data).digest("hex");
+/** Of pieces that follow one another. */
+function sha256(...pieces: readonly (Uint8Array | string)[]): string {
+  return pieces.reduce((hash, piece) => hash.update(piece), createHash("sha256")).digest("hex");
 }

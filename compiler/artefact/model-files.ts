@@ -4,7 +4,7 @@
  */
 import { copyFile, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { checkTemplate, withToolTemplate } from "../../runtime/chat-template.ts";
+import { checkTemplate, withToolTemplate } from "../../runtime/chat/template.ts";
 import { LfmcError as RuntimeError } from "../../runtime/errors.ts";
 import { createTokenizer } from "../../runtime/tokenizer.ts";
 import { LfmcError } from "../errors.ts";
@@ -65,11 +65,18 @@ async function writeTemplate(source: string | null, folder: string): Promise<str
   return templateName;
 }
 
+/** A model's tokenizer, and what it must fit. */
+export interface TokenizerFacts {
+  readonly files: Pick<ModelFiles, "tokenizer" | "tokenizerConfig">;
+  readonly tokens: Pick<ImportedModel["tokens"], "bos">;
+  readonly config: Pick<ImportedModel["config"], "vocabSize">;
+}
+
 /**
  * Refuses a tokenizer that does not open or names tokens that the model has not got. Throws `config/invalid`, or the runtime's
  * `artefact/invalid`.
  */
-export async function checkTokenizer({ files, tokens, config }: Pick<ImportedModel, "files" | "tokens" | "config">): Promise<void> {
+export async function checkTokenizer({ files, tokens, config }: TokenizerFacts): Promise<void> {
   const { tokenizer: path, tokenizerConfig } = files;
   if (path === null) return;
   const tokenizer = createTokenizer(await readJson(path), tokenizerConfig === null ? {} : await readJson(tokenizerConfig), tokens.bos);

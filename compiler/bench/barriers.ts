@@ -1,6 +1,6 @@
 /** What it costs the threads of a C artefact to wait for one another, asked of the library that is measured. */
-import { hostForeignInterface, type ForeignFunctions, type ForeignInterface } from "../../runtime/foreign.ts";
-import { librarySymbol } from "../../runtime/native-engine.ts";
+import { hostForeignInterface, type ForeignFunctions, type ForeignInterface } from "../../runtime/library/foreign.ts";
+import { librarySymbol } from "../../runtime/library/native-engine.ts";
 import { internal } from "../errors.ts";
 import { median, samplesOf, secondsOf } from "./timing.ts";
 

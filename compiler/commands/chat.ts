@@ -7,14 +7,14 @@ import pc from "picocolors";
 import {
   type ChatMessage,
   type ChatTemplate,
-  type Model,
-  type Session,
   type Tool,
   type ToolCall,
   chat,
   createChatTemplate,
+  templateOf,
   templateTokens,
-} from "../../runtime/index.ts";
+} from "../../runtime/chat/index.ts";
+import type { Model, Session } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
 import { readConversation, readTools } from "../import/conversation.ts";
 import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
@@ -57,7 +57,7 @@ async function run(
   const model = await openArtefact(artefact, { variant, threads });
   const lines = new LineReader();
   try {
-    const template = source === null ? model.chatTemplate : createChatTemplate(source, templateTokens(model.manifest, model.tokenizer));
+    const template = source === null ? templateOf(model) : createChatTemplate(source, templateTokens(model.manifest, model.tokenizer));
     if (!template) {
       const hint = "give one with --template FILE, or compile the model again with its chat_template.jinja beside it";
       throw new LfmcError("artefact/invalid", "has no chat template", { subject: artefact, hint });

@@ -30,7 +30,11 @@ export function compileCommand(): Command {
     .option("--tuned <file>", "plan with the tiles that lfmc tune found best; they change speed and scratch memory, never results")
     .option("--name <name>", "name of the package (default: the folder's)")
     .option("--random-weights <seed>", "compile the shape alone, with generated weights", wholeNumber())
-    .option("--shard-size <bytes>", "largest weights file, e.g. 25MB (default: 256 MiB)", byteCount)
+    .option("--shard-size <bytes>", "largest weights file, e.g. 100MB (default: 25MB)", byteCount)
+    .option(
+      "--embed-weights",
+      "put the weights into each module, not into files: for small models; with --features simd128 there is one module",
+    )
     .option("--emit <stages>", `write stages as text into the artefact: ${emitStages.join(", ")}`, wordList<EmitStage>(emitStages))
     .option("--dry-run", "plan only; prints the memory plan to the byte")
     .option("--json", "print the result as JSON");
@@ -45,12 +49,13 @@ export function compileCommand(): Command {
     });
     progress(null);
     warn(result.warnings);
-    print(json ? JSON.stringify(summary(result), null, 2) : describe(result));
+    const embedded = flags.embedWeights ?? false;
+    print(json ? JSON.stringify(summary(result, embedded), null, 2) : describe(result, embedded));
   });
 }
 
 /** What `--json` prints. */
-function summary({ programs, memory, artefact, warnings }: CompileResult): unknown {
+function summary({ programs, memory, artefact, warnings }: CompileResult, embedded: boolean): unknown {
   const { program } = required(programs[0], "variant");
   return {
     name: artefact?.manifest.name ?? program.name,
@@ -61,13 +66,14 @@ function summary({ programs, memory, artefact, warnings }: CompileResult): unkno
     values: program.memory.placements.length,
     variants: artefact?.manifest.variants ?? [],
     weights: artefact?.manifest.weights ?? [],
+    embedded,
     warnings,
   };
 }
 
-function describe({ programs, memory, artefact }: CompileResult): string {
+function describe({ programs, memory, artefact }: CompileResult, embedded: boolean): string {
   const { program } = required(programs[0], "variant");
-  const map = printMemory(memory);
+  const map = printMemory(memory, { embedded });
   if (!artefact) return `plan of ${program.name} for ${program.limits.context} positions; nothing was written\n\n${map}`;
   const { manifest, folder } = artefact;
   const modules = manifest.variants.map(({ module, bytes }) => `${module}: ${bytes} bytes`);

@@ -2,6 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
+import { isEmbedded } from "../../runtime/manifest.ts";
+import { withData } from "../../targets/wasm/data-section.ts";
 import { required, LfmcError } from "../errors.ts";
 import { printGraph } from "../graph/print.ts";
 import { importModel } from "../import/model.ts";
@@ -55,7 +57,7 @@ async function inspectArtefact(folder: string, flags: Flags): Promise<string> {
       hint: `read ${required(manifest.variants.at(-1), "variant").module}`,
     });
   }
-  if (flags.wat) return await disassemble(join(folder, required(manifest.variants[0], "variant").module));
+  if (flags.wat) return await disassemble(join(folder, required(manifest.variants[0], "variant").module), isEmbedded(manifest));
   if (flags.json) return JSON.stringify(manifest, null, 2);
   const { name, model, limits, memory, quantization, variants } = manifest;
   const regions = { ...memory, placements: [] };
@@ -64,15 +66,18 @@ async function inspectArtefact(folder: string, flags: Flags): Promise<string> {
     `context ${limits.context}, chunk ${limits.prefillChunk}, sessions ${limits.sessions}`,
     ...variants.map((variant) => `${variant.module}: ${variant.bytes} bytes, needs ${variant.features.join(", ") || "nothing"}`),
     "",
-    printMemory(regions),
+    printMemory(regions, { embedded: isEmbedded(manifest) }),
   ].join("\n");
 }
 
-async function disassemble(path: string): Promise<string> {
+/** A module as text, without the bytes of weights that it holds. */
+async function disassemble(path: string, holdsWeights: boolean): Promise<string> {
   const { default: wabt } = await import("wabt");
   const tool = await wabt();
   try {
-    const module = tool.readWasm(await readFile(path), { readDebugNames: true, memory64: true });
+    const binary = await readFile(path);
+    const code = holdsWeights ? Buffer.concat(withData(binary, new Uint8Array(0))) : binary;
+    const module = tool.readWasm(code, { readDebugNames: true, memory64: true });
     module.applyNames();
     return module.toText({ foldExprs: true, inlineExport: false });
   } catch (cause) {

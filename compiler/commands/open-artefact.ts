@@ -8,7 +8,8 @@ import { readFile } from "node:fs/promises";
 import { extname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { pathToFileURL } from "node:url";
-import { load, parseManifest, type Manifest, type Model } from "../../runtime/index.ts";
+import { load as loadModule, parseManifest, type Manifest, type Model } from "../../runtime/index.ts";
+import { load as loadLibrary } from "../../runtime/library/index.ts";
 import { isArtefact } from "../artefact/is-artefact.ts";
 import { LfmcError } from "../errors.ts";
 import { parseJson } from "../import/json.ts";
@@ -73,7 +74,7 @@ export async function openArtefact(folder: string, { variant, threads, verify = 
   // The runtime hashes a module's weights as it reads them; a library maps its own.
   if (verify && !isModule) await verifyFiles(folder, manifest);
   const library = isModule ? undefined : await libraryOf(folder, manifest);
-  const model = await load({
+  const model = await (isModule ? loadModule : loadLibrary)({
     base: pathToFileURL(`${resolve(folder)}/`),
     library,
     thread: threadEntry,

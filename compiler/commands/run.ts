@@ -1,7 +1,8 @@
 /** `lfmc run`: generates text from an artefact. */
 import { resolve } from "node:path";
 import { Command } from "commander";
-import { jsonSchema, type GenerationResult, type Model, type Part, type TokenLogprob } from "../../runtime/index.ts";
+import { jsonSchema } from "../../runtime/json-schema/index.ts";
+import type { GenerationResult, Model, Part, TokenLogprob } from "../../runtime/index.ts";
 import { LfmcError } from "../errors.ts";
 import { readJson } from "../import/json-file.ts";
 import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";

@@ -1,6 +1,6 @@
 /** `lfmc serve`: an HTTP server with OpenAI's API. It runs until SIGTERM or SIGINT. */
 import { Command } from "commander";
-import { createChatTemplate, templateTokens } from "../../runtime/index.ts";
+import { createChatTemplate, templateTokens } from "../../runtime/chat/index.ts";
 import { LfmcError } from "../errors.ts";
 import { isLoopback } from "../serve/access.ts";
 import { startServer, type ApiServer } from "../serve/server.ts";

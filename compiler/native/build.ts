@@ -8,7 +8,7 @@ import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promise
 import { availableParallelism, homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import type { Manifest } from "../../runtime/manifest.ts";
-import { libraryFile } from "../../runtime/native-engine.ts";
+import { libraryFile } from "../../runtime/library/native-engine.ts";
 import { LfmcError } from "../errors.ts";
 import { architectureOf, compileWith, findCompiler, type Compiler } from "./compiler.ts";
 

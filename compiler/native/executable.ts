@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { Manifest } from "../../runtime/manifest.ts";
-import { hostForeignInterface } from "../../runtime/foreign.ts";
+import { hostForeignInterface } from "../../runtime/library/foreign.ts";
 import { LfmcError, required } from "../errors.ts";
 import { parseJson } from "../import/json.ts";
 import { buildExecutable, type Built } from "./build.ts";

@@ -43,8 +43,8 @@ interface View {
   readonly offset: number;
 }
 
-/** Nothing lies below this address, so that 0 is never a buffer. */
-const firstAddress = 1024;
+/** Nothing lies below this address, so that 0 is never a buffer; threads of a module keep their words there. */
+export const firstAddress = 1024;
 
 /** The program of one variant. What the memory may take at most is the caller's question. */
 export function plan(input: PlanInput): Program {

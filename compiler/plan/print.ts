@@ -2,11 +2,15 @@
 import type { MemoryPlan, Program, Region } from "./program.ts";
 import { sessionBytes } from "./state.ts";
 
-/** The memory map alone: one line a region, in bytes, and beneath the sessions' state what one session's is made of. */
-export function printMemory(memory: Omit<MemoryPlan, "placements">): string {
+/**
+ * The memory map alone: one line a region, in bytes, and beneath the sessions' state what one session's is made of. `embedded`: each module holds
+ * the weights.
+ */
+export function printMemory(memory: Omit<MemoryPlan, "placements">, { embedded = false } = {}): string {
   const line = (name: string, { offset, bytes }: Region, note = ""): string =>
     `${name.padEnd(8)} ${pad(offset)} ${pad(bytes)}${note && `  ${note}`}`;
   const session = sessionBytes(memory.state);
+  const weightsNote = embedded ? "in each module" : memory.weights.offset === 0 ? "in a file of their own" : "";
   const part = (name: string, bytes: number): string => `  ${name.padEnd(6 + 1 + width)} ${pad(bytes)}`;
   return [
     `${"region".padEnd(8)} ${"offset".padStart(width)} ${"bytes".padStart(width)}`,
@@ -17,7 +21,7 @@ export function printMemory(memory: Omit<MemoryPlan, "placements">): string {
     part("KV cache", session.kvCacheBytes),
     part("conv rings", session.ringBytes),
     part("checkpoints", session.checkpointBytes),
-    line("weights", memory.weights, memory.weights.offset === 0 ? "in a file of their own" : ""),
+    line("weights", memory.weights, weightsNote),
     line("scratch", memory.scratch, memory.threadBytes > 0 ? `and ${memory.threadBytes} a thread` : ""),
     `${"total".padEnd(8)} ${" ".repeat(width)} ${pad(memory.bytes)}`,
   ].join("\n");

@@ -1,15 +1,7 @@
 /** `POST /v1/chat/completions`: a conversation is answered, with text or calls of tools. */
-import {
-  chat,
-  encodeChat,
-  type ChatTemplate,
-  type Constraint,
-  type Model,
-  type Session,
-  type TokenLogprob,
-  type Tool,
-} from "../../runtime/index.ts";
-import { jsonObject, jsonSchema } from "../../runtime/json-schema.ts";
+import { chat, encodeChat, type ChatTemplate, type Tool } from "../../runtime/chat/index.ts";
+import type { Constraint, Model, Session, TokenLogprob } from "../../runtime/index.ts";
+import { jsonObject, jsonSchema } from "../../runtime/json-schema/index.ts";
 import { ApiError } from "./api-error.ts";
 import type { ChatFields } from "./fields.ts";
 import {

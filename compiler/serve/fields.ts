@@ -4,7 +4,7 @@
  * anyway.
  */
 import * as v from "valibot";
-import { deepest, isJson, type JsonObject } from "../../runtime/chat-messages.ts";
+import { deepest, isJson, type JsonObject } from "../../runtime/json.ts";
 import { ApiError } from "./api-error.ts";
 
 /** The request as its schema has it. Throws `ApiError` 400 with the field at fault. */

@@ -1,5 +1,6 @@
 /** The model that is served, and prompts of it. */
-import type { ChatTemplate, Model } from "../../runtime/index.ts";
+import type { ChatTemplate } from "../../runtime/chat/index.ts";
+import type { Model } from "../../runtime/index.ts";
 import { ApiError } from "./api-error.ts";
 
 export interface ServedModel {

@@ -50,7 +50,7 @@ function cTarget(name: keyof typeof instructionSets): Target {
     weights: { place: "apart", path: "weights.bin", partBytes: Infinity, trailer: true },
     emit: (program, variant, options) => {
       const text = emitUnit(program, isaOf(variant), options.name);
-      return { path: unitPath(options.name, variant.name), binary: new TextEncoder().encode(text), text, features: variant.features };
+      return { path: unitPath(options.name, variant.name), pieces: [new TextEncoder().encode(text)], text, features: variant.features };
     },
     files: (input) => [...projectFiles(projectOf(input)), ...cPackageFiles(input)],
     emitKernels: (kernels, variant) => ({ kind: "source", text: emitKernelSource(kernels, isaOf(variant)) }),

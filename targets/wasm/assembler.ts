@@ -18,6 +18,8 @@ export const pageBytes = 65536;
 /** The most pages that engines give a memory. */
 export const mostPages: Readonly<Record<AddressBits, number>> = { 32: 65536, 64: 262144 };
 const memoryName = "memory";
+/** What binaryen calls the first of a memory's segments. */
+const segmentName = "0";
 /** binaryen's other passes make trees of values, which V8 computes in the order of their uses. */
 const orderKeepingPasses = ["precompute", "vacuum", "reorder-locals"];
 
@@ -30,6 +32,8 @@ export interface MemoryImport {
   readonly addresses?: AddressBits;
   /** Whether threads share it; by default not. */
   readonly shared?: boolean;
+  /** Whether the module has a data segment to copy from, empty until the binary is finished (data-section.ts); by default not. */
+  readonly data?: boolean;
 }
 
 /** A module under construction. */
@@ -40,13 +44,16 @@ export class Assembler {
   readonly #addresses: AddressBits;
   readonly #functions: { readonly name: string; readonly keepsOrder: boolean }[] = [];
 
-  constructor({ pages, addresses = pages > mostPages[32] ? 64 : 32, shared = false, maximum = pages }: MemoryImport) {
-    const { SIMD128, RelaxedSIMD, MutableGlobals, SignExt, Memory64, Atomics, MVP } = binaryen.Features;
+  constructor({ pages, addresses = pages > mostPages[32] ? 64 : 32, shared = false, maximum = pages, data = false }: MemoryImport) {
+    const { SIMD128, RelaxedSIMD, MutableGlobals, SignExt, BulkMemory, Memory64, Atomics, MVP } = binaryen.Features;
     const isWide = addresses === 64;
     this.#addresses = addresses;
     this.features = [...(isWide ? ["memory64"] : []), ...(shared ? ["threads"] : [])];
-    this.#module.setFeatures(SIMD128 | RelaxedSIMD | MutableGlobals | SignExt | (isWide ? Memory64 : MVP) | (shared ? Atomics : MVP));
-    this.#module.setMemory(pages, Math.min(maximum, mostPages[addresses]), null, [], shared, isWide, memoryName);
+    this.#module.setFeatures(
+      SIMD128 | RelaxedSIMD | MutableGlobals | SignExt | (isWide ? Memory64 : MVP) | (shared ? Atomics : MVP) | (data ? BulkMemory : MVP),
+    );
+    const segments = data ? [{ passive: true, offset: 0, data: new Uint8Array(0) }] : [];
+    this.#module.setMemory(pages, Math.min(maximum, mostPages[addresses]), null, segments, shared, isWide, memoryName);
     this.#module.addMemoryImport(memoryName, "env", "memory", shared);
   }
 
@@ -125,6 +132,11 @@ export class Assembler {
   notify(byte: number): Expression {
     return this.#module.drop(this.#module.memory.atomic.notify(this.address(byte), this.#module.i32.const(-1), memoryName));
   }
+  /** Copies the first `bytes` bytes of the data segment to the memory from `byte` on, and lets go of the segment. */
+  takeData(byte: number, bytes: number): Expression {
+    const { i32, memory, data } = this.#module;
+    return this.block([memory.init(segmentName, this.address(byte), i32.const(0), i32.const(bytes), memoryName), data.drop(segmentName)]);
+  }
   get(local: number, type: LocalType): Expression {
     return this.#module.local.get(local, this.#type(type));
   }
@@ -189,6 +201,11 @@ export class Assembler {
   }
   exportFunction(name: string): void {
     this.#module.addFunctionExport(name, name);
+  }
+
+  /** Adds a custom section that holds `text`. */
+  addText(section: string, text: string): void {
+    this.#module.addCustomSection(section, new TextEncoder().encode(text));
   }
 
   /** Validates and optimises; kernels stay functions of their own. Call once, last. */

@@ -1,41 +1,65 @@
 /**
- * The npm-shaped package round a module: beside the universal entry, one for edge workers, which may not compile code at run time and
- * import the module statically.
+ * The npm-shaped package round modules: beside the universal entry, one for edge workers, which may not compile code at run time and import
+ * modules statically.
  */
-import { internal } from "../../compiler/errors.ts";
-import type { Manifest, Variant } from "../../runtime/manifest.ts";
+import type { Manifest } from "../../runtime/manifest.ts";
 import { commonFiles, factRows, usageExample } from "../package.ts";
 import type { PackageFile, PackageInput } from "../target.ts";
 
 /** All text files but the declarations, the manifest and the runtime's own. */
 export function packageFiles(input: PackageInput): readonly PackageFile[] {
-  const { manifest } = input;
-  const [variant] = manifest.variants;
+  const { manifest, chatTemplate } = input;
   return [
-    ...commonFiles(input, { main: entries, parts: { "./worker": { types: "./worker.d.ts", default: "./worker.js" } } }),
-    { path: "worker.js", text: workerEntry(variant ?? internal("no variants")) },
+    ...commonFiles(input, { main: entries, parts: { "./worker": worker } }),
+    { path: "worker.js", text: workerEntry(manifest, "") },
+    { path: "edge-light.js", text: workerEntry(manifest, "?module") },
+    ...(chatTemplate === null ? [] : [{ path: "chat_template.js", text: templateModule(chatTemplate) }]),
     { path: "README.md", text: readme(manifest) },
   ];
 }
 
+const worker = { types: "./worker.d.ts", "edge-light": "./edge-light.js", default: "./worker.js" };
+
+/** Bundlers for edge workers ask for more than one of these: the most special comes first. */
 const entries = {
   types: "./index.d.ts",
+  "edge-light": "./edge-light.js",
   workerd: "./worker.js",
   deno: "./index.js",
   bun: "./index.js",
   node: "./index.js",
+  worker: "./worker.js",
   browser: "./index.js",
   default: "./index.js",
 };
 
-function workerEntry({ name, module }: Variant): string {
-  return `// For hosts that forbid compiling code at run time: the module is a static import, and the caller says where weights and tokenizer are.
+/** `query` is what a bundler wants behind a module's name. */
+function workerEntry({ variants, files: { tokenizer, tokenizerConfig, chatTemplate } }: Manifest, query: string): string {
+  const modules = variants.filter(({ threads }) => !threads);
+  const imports: readonly (readonly [name: string, path: string | null])[] = [
+    ["manifest", "manifest.json"],
+    ["tokenizer", tokenizer],
+    ["tokenizerConfig", tokenizer && tokenizerConfig],
+    ["chatTemplate", chatTemplate && "chat_template.js"],
+    ...modules.map(({ name, module }) => [name, `${module}${query}`] as const),
+  ];
+  return `// For hosts that forbid compiling code at run time: all but the weights is imported, and the caller says where those are.
 import { load as loadArtefact } from "./runtime.js";
-import manifest from "./manifest.json";
-import module from "./${module}";
-export * from "./runtime.js";
-export const load = (options) => loadArtefact({ manifest, module, variant: "${name}", ...options });
+${imports.flatMap(([name, path]) => (path === null ? [] : [`import ${name} from "./${path}";\n`])).join("")}export * from "./runtime.js";
+const modules = { ${modules.map(({ name }) => name).join(", ")} };
+const parts = {
+  manifest,
+  tokenizer: ${tokenizer === null ? "null" : `{ json: tokenizer${tokenizerConfig === null ? "" : ", config: tokenizerConfig"} }`},
+  chatTemplate${chatTemplate === null ? ": null" : ""},
+  module: ({ name }) => modules[name],
+};
+export const load = (options = {}) => loadArtefact({ ...parts, ...options });
 `;
+}
+
+/** Hosts that only import cannot read the template's own file. */
+function templateModule(source: string): string {
+  return `// chat_template.jinja, for hosts that import files but do not read them.\nexport default ${JSON.stringify(source)};\n`;
 }
 
 function readme(manifest: Manifest): string {

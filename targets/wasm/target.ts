@@ -19,16 +19,16 @@ export const wasmSimd: Target = {
   variants: [...single, ...threaded],
   takenNames: new Set(),
   memory: { largest: mostPages[64] * pageBytes, page: pageBytes },
-  // A caller that passes weights holds a part at a time.
-  weights: { place: "inside", path: (part) => `weights/${String(part).padStart(5, "0")}.bin`, partBytes: 2 ** 28, trailer: false },
+  // Hosts of static files and stores of edge workers take files of 25 MB; a caller that passes weights holds a part at a time.
+  weights: { place: "inside", path: (part) => `weights/${String(part).padStart(5, "0")}.bin`, partBytes: 25_000_000, trailer: false },
   emit: (program, variant, options) => {
-    const { threads } = variant;
-    const { binary, wat, features } = emitModule(program, { ...options, threads });
+    const { name, features, threads } = variant;
+    const emitted = emitModule(program, { ...options, name, features, threads });
     return {
-      path: `model.${variant.name}${threads ? "-threads" : ""}.wasm`,
-      binary,
-      text: wat,
-      features: [...variant.features, ...features],
+      path: `model.${name}${threads ? "-threads" : ""}.wasm`,
+      pieces: emitted.pieces,
+      text: emitted.wat,
+      features: emitted.features,
     };
   },
   files: packageFiles,

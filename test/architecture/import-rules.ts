@@ -11,6 +11,8 @@ interface Area {
   readonly prefix: string;
   /** Paths (prefixes) that its files may import. */
   readonly files: readonly string[];
+  /** Of those, the ones that its files may not. */
+  readonly except?: readonly string[];
   /** Paths (prefixes) of which its files may import the types alone. */
   readonly types?: readonly string[];
   /** npm packages that its files may import. */
@@ -25,8 +27,9 @@ const moduleReaders = ["wabt", "@webassemblyjs/wasm-parser"];
 
 const wasmTarget: Area = {
   prefix: "targets/wasm/",
-  files: ["targets/wasm/", "targets/package.ts", "targets/target.ts", "compiler/kernel/", ...foundations],
-  types: ["compiler/plan/program.ts", "runtime/manifest.ts"],
+  // The runtime owns the section in which a module says which variant it is.
+  files: ["targets/wasm/", "targets/package.ts", "targets/target.ts", "compiler/kernel/", "runtime/manifest.ts", ...foundations],
+  types: ["compiler/plan/program.ts"],
   builtins: "static",
 };
 
@@ -40,13 +43,27 @@ const cTarget: Area = {
 const nativeBuilds: Area = {
   prefix: "compiler/native/",
   // The runtime owns the names of a library's file and functions, and the way in which it is called.
-  files: ["compiler/native/", "compiler/import/json.ts", "runtime/native-engine.ts", "runtime/foreign.ts", ...foundations],
+  files: ["compiler/native/", "compiler/import/json.ts", "runtime/library/native-engine.ts", "runtime/library/foreign.ts", ...foundations],
   types: ["compiler/kernel/ir.ts", "runtime/"],
   builtins: "static",
 };
 
+const core: Area = {
+  prefix: "runtime/",
+  files: ["runtime/"],
+  except: ["runtime/chat/", "runtime/json-schema/", "runtime/library/"],
+  packages: ["@huggingface/tokenizers"],
+  builtins: "dynamic",
+};
+
+/** Bundles of their own, which find the core's public surface in the bundle beside them. */
+const besideCore: Omit<Area, "prefix"> = { files: ["runtime/index.ts", "runtime/json.ts"], types: ["runtime/"], builtins: "none" };
+
 const areas: readonly Area[] = [
-  { prefix: "runtime/", files: ["runtime/"], packages: ["@huggingface/tokenizers", "@huggingface/jinja"], builtins: "dynamic" },
+  { ...besideCore, prefix: "runtime/chat/", files: ["runtime/chat/", ...besideCore.files], packages: ["@huggingface/jinja"] },
+  { ...besideCore, prefix: "runtime/json-schema/", files: ["runtime/json-schema/", ...besideCore.files] },
+  { ...core, prefix: "runtime/library/", except: ["runtime/chat/", "runtime/json-schema/"] },
+  core,
   { prefix: "compiler/errors.ts", files: [], builtins: "none" },
   { prefix: "compiler/numeric/", files: ["compiler/numeric/"], builtins: "none" },
   { prefix: "compiler/graph/", files: ["compiler/graph/", ...foundations], builtins: "none" },
@@ -68,13 +85,13 @@ const areas: readonly Area[] = [
   },
   { prefix: "compiler/cli.ts", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
   { prefix: "compiler/commands/inspect", files: anything, packages: ["commander", "picocolors", ...moduleReaders], builtins: "static" },
-  { prefix: "compiler/commands/verify", files: anything, packages: ["commander", "picocolors", ...moduleReaders], builtins: "static" },
   { prefix: "compiler/commands/", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
   { prefix: "compiler/serve/", files: ["compiler/serve/", "runtime/", ...foundations], packages: ["valibot"], builtins: "static" },
   { prefix: "compiler/index.ts", files: anything, builtins: "static" },
   { prefix: "compiler/pipeline.ts", files: anything, builtins: "static" },
   { prefix: "compiler/targets.ts", files: anything, builtins: "none" },
   { prefix: "compiler/options.ts", files: anything, builtins: "static" },
+  { prefix: "compiler/artefact/verify/", files: anything, packages: ["wabt"], builtins: "static" },
   {
     prefix: "compiler/artefact/",
     // The runtime owns the manifest's format, version and checksum, and the way in which tokenizers and templates are opened.
@@ -83,7 +100,7 @@ const areas: readonly Area[] = [
       "runtime/manifest.ts",
       "runtime/manifest-parse.ts",
       "runtime/tokenizer.ts",
-      "runtime/chat-template.ts",
+      "runtime/chat/template.ts",
       "runtime/errors.ts",
     ],
     types: ["targets/target.ts", "runtime/"],
@@ -108,7 +125,12 @@ const areas: readonly Area[] = [
   wasmTarget,
   cTarget,
   { prefix: "targets/package.ts", files: ["targets/target.ts"], types: ["runtime/manifest.ts"], builtins: "none" },
-  { prefix: "examples/", files: ["examples/", "compiler/index.ts", "runtime/index.ts"], packages: ["lfmc"], builtins: "static" },
+  {
+    prefix: "examples/",
+    files: ["examples/", "compiler/index.ts", "runtime/index.ts"],
+    packages: ["lfmc", "demo-model"],
+    builtins: "static",
+  },
 ];
 
 /** One line for each import of `file` that its area's row does not allow. */
@@ -128,6 +150,6 @@ function isAllowed(area: Area, { kind, form, target }: Import): boolean {
     case "package":
       return (area.packages ?? []).some((name) => target === name || target.startsWith(`${name}/`));
     case "file":
-      return listed(area.files) || (form === "types" && listed(area.types ?? []));
+      return (listed(area.files) && !listed(area.except ?? [])) || (form === "types" && listed(area.types ?? []));
   }
 }

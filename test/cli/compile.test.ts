@@ -28,8 +28,9 @@ test("prints where the artefact lies, its module's size and its memory to the by
   }
   expect((await readdir(artefact)).toSorted()).toEqual(
     [
-      ...["README.md", "generation_config.json", "index.d.ts", "index.js", "manifest.json", ...modules, "package.json"],
-      ...["runtime.js", "thread.js", "tokenizer.json", "tokenizer_config.json", "types", "weights", "worker.d.ts", "worker.js"],
+      ...["README.md", "chat.d.ts", "chat.js", "edge-light.js", "generation_config.json", "index.d.ts", "index.js"],
+      ...["json-schema.d.ts", "json-schema.js", "manifest.json", ...modules, "package.json", "runtime.js"],
+      ...["thread.js", "tokenizer.json", "tokenizer_config.json", "types", "weights", "worker.d.ts", "worker.js"],
     ].toSorted(),
   );
 });
@@ -57,6 +58,7 @@ test("--json tells what was written, and stdout holds nothing else", async () =>
   const result = await json(["compile", tiny, "-o", artefact, "--name", "my-model", "--sessions", "2", "--context", "512"]);
   const manifest = record(JSON.parse(await readFile(join(artefact, "manifest.json"), "utf8")));
   expect(result).toMatchObject({ name: "my-model", output: artefact, limits: { sessions: 2, context: 512 }, warnings: [] });
+  expect(result.embedded).toBe(false);
   for (const part of ["memory", "variants", "weights"]) expect(result[part]).toEqual(manifest[part]);
 });
 
@@ -72,6 +74,20 @@ test.each([
   expect(dry.output).toBeNull();
   const real = await json([...args, "--random-weights", "1", "-o", join(folder, `real-${name}`)]);
   expect(dry.memory).toEqual(real.memory);
+});
+
+test("--embed-weights writes no weights files, and says so", async () => {
+  const artefact = join(folder, "embedded");
+  const args = [tiny, "--embed-weights", "--features", "simd128"];
+  const result = await json(["compile", ...args, "-o", artefact]);
+  expect(result).toMatchObject({ weights: [], embedded: true, variants: [{ module: "model.simd128.wasm" }] });
+  expect(await readdir(artefact)).not.toContain("weights");
+  const line = /^weights +\d+ +\d+ {2}in each module$/m;
+  expect(await output(["compile", ...args, "--dry-run"])).toMatch(line);
+  expect(await output(["inspect", artefact])).toMatch(line);
+  const text = await output(["inspect", artefact, "--wat"]);
+  expect(text).toContain("(memory.init 0");
+  expect(text).toContain('(data (;0;) "")');
 });
 
 test("--dry-run of a checkpoint goes by the types that its weights are stored in", async () => {

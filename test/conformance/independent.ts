@@ -54,7 +54,7 @@ function shapeOf(binary: Uint8Array): { readonly imports: readonly string[]; rea
   const flags = flagsAt < memoryImport.length ? 0 : bytes.readUInt8(flagsAt);
   const [isShared, isWide] = [sharedFlag, wideFlag].map((flag) => (flags & flag) !== 0);
   if (flags > 1) bytes.writeUInt8(flags & ~(sharedFlag | wideFlag), flagsAt);
-  const fields = decode(bytes, { ignoreCodeSection: true }).body.flatMap((module) => module.fields);
+  const fields = decode(bytes, { ignoreCodeSection: true, ignoreDataSection: true }).body.flatMap((module) => module.fields);
   return {
     imports: fields.flatMap((field) => {
       if (field.type !== "ModuleImport") return [];

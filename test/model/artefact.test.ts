@@ -58,12 +58,22 @@ test.each<ModelOptions>([
   { model: caseFolder("dense-odd"), emit: ["graph", "kernels", "plan", "wat"] },
   { model: caseFolder("dense-tiny"), quant: "f32", features: ["simd128"] },
   { model: demoFolder, shardSize: 1_000_000, features: oneThread },
+  { model: caseFolder("dense-tiny"), embedWeights: true, features: ["simd128", "threads"] },
 ])("compiling $model twice gives the same files, byte for byte", async (options) => {
   const first = await filesBelow((await compileTo(join(folder, "once"), options)).folder);
   const second = await filesBelow((await compileTo(join(folder, "again"), options)).folder);
   expect([...first.keys()]).toContain("manifest.json");
   expect([...second.keys()]).toEqual([...first.keys()]);
   for (const [path, bytes] of first) expect(second.get(path) === bytes, path).toBe(true);
+});
+
+test("weights lie in files of at most 25 MB", async () => {
+  const { artefact } = await compileTo(join(folder, "shards"), { model: demoFolder, quant: "f32", features: ["simd128"] });
+  const { weights = [], memory } = artefact?.manifest ?? {};
+  expect(weights.map(({ path, bytes }) => ({ path, bytes }))).toEqual([
+    { path: "weights/00000.bin", bytes: 25_000_000 },
+    { path: "weights/00001.bin", bytes: (memory?.weights.bytes ?? 0) - 25_000_000 },
+  ]);
 });
 
 const shapes = (await readdir(shapesFolder, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map(({ name }) => name);

@@ -9,10 +9,10 @@ import type { Manifest, Model } from "../../runtime/index.ts";
 import { detectFeatures } from "../../runtime/features.ts";
 import { checkModule } from "../conformance/independent.ts";
 import { caseFolder } from "../golden/read.ts";
-import { compileTo, firstDifference, forwardAll, openModel, someTokens, workFolder } from "./support.ts";
+import { compileTo, firstDifference, forwardAll, type ModelOptions, openModel, someTokens, workFolder } from "./support.ts";
 
 const folder = await workFolder();
-const options = { model: caseFolder("dense-tiny"), context: 96, prefillChunk: 16, shardSize: 20_000 };
+const options = { model: caseFolder("dense-tiny"), context: 96, prefillChunk: 16 };
 const settings = { maxTokens: 6, temperature: 0, ignoreEos: true };
 const boundary = 2 ** 32;
 let small: Model;
@@ -38,13 +38,13 @@ function lieOnBothSides({ memory }: Manifest, region: Region): boolean {
   return offset < boundary && offset + bytes > boundary;
 }
 
-test.for<readonly [Region, () => number]>([
-  ["weights", () => slotsBelow(boundary - small.manifest.memory.weights.bytes / 2)],
-  ["state", () => slotsBelow(boundary) + 1],
-])("%s on both sides of 4 GiB: the bits of a small memory", async ([region, slots], context) => {
+test.for<readonly [Region, Partial<ModelOptions>, () => number]>([
+  ["weights", { shardSize: 20_000 }, () => slotsBelow(boundary - small.manifest.memory.weights.bytes / 2)],
+  ["state", { embedWeights: true }, () => slotsBelow(boundary) + 1],
+])("%s on both sides of 4 GiB, %j: the bits of a small memory", async ([region, place, slots], context) => {
   if (!detectFeatures().has("memory64")) context.skip("this engine lacks memory64");
   const residentBytes = process.memoryUsage.rss();
-  const { folder: artefact } = await compileTo(join(folder, region), { ...options, sessions: slots() });
+  const { folder: artefact } = await compileTo(join(folder, region), { ...options, ...place, sessions: slots() });
   const model = await openModel(artefact);
   const { manifest } = model;
   expect(manifest.memory.bytes).toBeGreaterThan(boundary);
@@ -56,7 +56,8 @@ test.for<readonly [Region, () => number]>([
     { name: "relaxed", features: ["simd128", "relaxed", "memory64", "threads"] },
   ]);
   const binary = await readFile(join(artefact, "model.simd128.wasm"));
-  await checkModule(binary, { memoryPages: manifest.memory.pages, addresses: 64, functions: ["forward"] });
+  const functions = place.embedWeights ? ["forward", "embed"] : ["forward"];
+  await checkModule(binary, { memoryPages: manifest.memory.pages, addresses: 64, functions });
   // The last slot is the one that lies on both sides, where one does.
   for (const slot of [0, manifest.limits.sessions - 1]) expect(firstDifference(logitsIn(model, slot), logits)).toBeNull();
 

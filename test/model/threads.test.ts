@@ -124,7 +124,7 @@ async function engineWith(name: string, script: string, patience: number) {
   const variant = manifest.variants.find(({ name: each, threads }) => threads && each === "simd128");
   if (!variant) throw new Error("no threaded variant");
   const module = await WebAssembly.compile(await readFile(join(artefacts.dense, variant.module)));
-  const place = { subject: variant.module, module, memory: createMemory(manifest, variant, 2) };
+  const place = { subject: variant.module, module, memory: createMemory(manifest, variant, 2), holdsWeights: false };
   return await instantiateThreads(place, pathToFileURL(entry), 2, patience);
 }
 

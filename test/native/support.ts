@@ -39,7 +39,7 @@ export function writeFakeArtefact(folder: string, shape: FakeShape = {}): Manife
   });
   writeFileSync(join(folder, "manifest.json"), JSON.stringify(manifest));
   copyFileSync(join(root, "dist", "runtime.js"), join(folder, "runtime.js"));
-  for (const { path, text } of cPackageFiles({ manifest, license: null, weightsHash: "" })) writeFileSync(join(folder, path), text);
+  for (const { path, text } of cPackageFiles({ manifest, license: null, chatTemplate: null, weightsHash: "" })) writeFileSync(join(folder, path), text);
   return manifest;
 }
 

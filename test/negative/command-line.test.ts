@@ -81,8 +81,9 @@ describe("options of a compile", () => {
 describe("a model's other files", () => {
   test.each<readonly [string, Readonly<Record<string, string>>, RegExp]>([
     ["a tokenizer that is cut short", { "tokenizer.json": tokenizer.slice(0, 1000) }, /not JSON/],
-    ["a tokenizer of another kind", { "tokenizer.json": '{"decoder":{"type":"Metaspace"}}' }, /byte-level/],
-    ["a tokenizer with nothing in it", { "tokenizer.json": '{"decoder":{"type":"ByteLevel"}}' }, /not a tokenizer/],
+    ["a tokenizer of another kind", { "tokenizer.json": tokenizer.replace('"BPE"', '"Unigram"') }, /model is "Unigram"/],
+    ["a tokenizer with another decoder", { "tokenizer.json": '{"model":{"type":"BPE"},"decoder":{"type":"Metaspace"}}' }, /byte-level/],
+    ["a tokenizer with nothing in it", { "tokenizer.json": '{"model":{"type":"BPE"},"decoder":{"type":"ByteLevel"}}' }, /not a tokenizer/],
     ["a tokenizer that is a list", { "tokenizer.json": "[]" }, /byte-level/],
     ["a tokenizer with a larger vocabulary", { "tokenizer.json": tokenizer }, /outside the model's vocabulary/],
     ["a tokenizer's configuration that is no JSON", { "tokenizer.json": tokenizer, "tokenizer_config.json": "{" }, /not JSON/],

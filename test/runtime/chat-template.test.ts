@@ -1,9 +1,9 @@
 /** Chat templates: what they render, and that a template which nobody vouches for can do no harm. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { ChatMessage, Tool } from "../../runtime/chat-messages.ts";
-import { type ChatTemplate, checkTemplate, createChatTemplate, withToolTemplate } from "../../runtime/chat-template.ts";
-import { strftime } from "../../runtime/strftime.ts";
+import type { ChatMessage, Tool } from "../../runtime/chat/index.ts";
+import { type ChatTemplate, checkTemplate, createChatTemplate, withToolTemplate } from "../../runtime/chat/index.ts";
+import { strftime } from "../../runtime/chat/strftime.ts";
 import { refusal } from "./support.ts";
 
 const tokens = { bosToken: "<|startoftext|>", eosToken: "<|im_end|>", padToken: "<|pad|>" };

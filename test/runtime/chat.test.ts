@@ -1,9 +1,9 @@
 /** Conversations on a model that says what the test tells it to: what is evaluated, what comes out, and how it ends. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type ChatOptions, type ChatPart, type ChatResult, chat, encodeChat } from "../../runtime/chat.ts";
-import type { ChatMessage, Tool } from "../../runtime/chat-messages.ts";
-import { type ChatTemplate, createChatTemplate, templateTokens } from "../../runtime/chat-template.ts";
+import { type ChatOptions, type ChatPart, type ChatResult, chat, encodeChat } from "../../runtime/chat/index.ts";
+import type { ChatMessage, Tool } from "../../runtime/chat/index.ts";
+import { type ChatTemplate, createChatTemplate, templateTokens } from "../../runtime/chat/index.ts";
 import type { Model } from "../../runtime/model.ts";
 import type { Session } from "../../runtime/session.ts";
 import { type Tokenizer, createTokenizer } from "../../runtime/tokenizer.ts";

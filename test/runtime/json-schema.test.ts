@@ -4,9 +4,9 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Json } from "../../runtime/chat-messages.ts";
+import type { Json } from "../../runtime/json.ts";
 import type { Constraint } from "../../runtime/constraint.ts";
-import { type GrammarModel, jsonObject, jsonSchema, regex } from "../../runtime/json-schema.ts";
+import { type GrammarModel, jsonObject, jsonSchema, regex } from "../../runtime/json-schema/index.ts";
 import { type Tokenizer, createTokenizer } from "../../runtime/tokenizer.ts";
 import { createModel } from "../../runtime/model.ts";
 import { demoTokenizer, fakeEngine, fakeManifest, refusal } from "./support.ts";

@@ -11,7 +11,10 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import wabtInit from "wabt";
-import { type LoadOptions, type LoadProgress, load } from "../../runtime/load.ts";
+import { templateOf } from "../../runtime/chat/index.ts";
+import { byteReader } from "../../runtime/bytes.ts";
+import type { LoadOptions, LoadProgress } from "../../runtime/load.ts";
+import { load } from "../../runtime/load-module.ts";
 import type { Manifest } from "../../runtime/manifest.ts";
 import type { ArtefactSource } from "../../runtime/sources.ts";
 import { demoFolder, fakeManifest, readDemoJson, refusal, sealed, weightPart } from "./support.ts";
@@ -101,10 +104,7 @@ function memorySource(changes: Readonly<Record<string, Uint8Array | null>> = {})
   const get = (path: string): Uint8Array => all.get(path) ?? new Uint8Array(0);
   return {
     read: (path) => Promise.resolve(get(path)),
-    async *stream(path) {
-      await Promise.resolve();
-      for (let at = 0; at < get(path).length; at += 777) yield get(path).subarray(at, at + 777);
-    },
+    open: (path, start, signal) => Promise.resolve(byteReader(odd(get(path).subarray(start)), { path }, signal)),
   };
 }
 
@@ -204,14 +204,20 @@ describe("is refused", () => {
     expect((await refusal(() => load({ source: memorySource(changes()), ...options }))).code).toBe(code);
   });
 
-  test("an altered part, unless verify is off or the host hashes copies only", async () => {
+  test("an altered part, unless verify is off or the host cannot hash", async () => {
     const source = memorySource({ "weights/weights-1.bin": other(part) });
     await (await load({ source, verify: false })).dispose();
     vi.spyOn(process, "getBuiltinModule").mockReturnValue(undefined);
     try {
+      expect((await refusal(() => load({ source }))).code).toBe("artefact/mismatch");
+      vi.stubGlobal("crypto", {});
       await (await load({ source })).dispose();
-      expect((await refusal(() => load({ source, verify: true }))).code).toBe("artefact/mismatch");
+      expect(await refusal(() => load({ source, verify: true }))).toEqual({
+        code: "run/variant",
+        message: "verify: this host hashes nothing: pages have crypto.subtle only in a secure context",
+      });
     } finally {
+      vi.unstubAllGlobals();
       vi.restoreAllMocks();
     }
   });
@@ -285,7 +291,7 @@ describe("the chat template", () => {
     memorySource({ "manifest.json": bytes(JSON.stringify(naming())), "t.jinja": bytes(text) });
   const rendered = async (options: LoadOptions): Promise<string | undefined> => {
     const model = await load({ source: holding("{{ bos_token }}é{{ eos_token }}"), ...options });
-    const text = model.chatTemplate?.render([]);
+    const text = templateOf(model)?.render([]);
     await model.dispose();
     return text;
   };
@@ -306,7 +312,7 @@ describe("the chat template", () => {
 
   test("hinders nobody where it does not parse: what renders it is told", async () => {
     const model = await load({ source: holding("{{") });
-    expect(await refusal(() => model.chatTemplate?.render([]))).toMatchObject({ code: "chat/template" });
+    expect(await refusal(() => templateOf(model)?.render([]))).toMatchObject({ code: "chat/template" });
     await model.dispose();
   });
 });

@@ -70,6 +70,11 @@ test("a manifest comes through as it is, unknown keys left out", () => {
   expect(parseManifest(JSON.parse(JSON.stringify({ ...whole, extra: 1 })))).toEqual(whole);
 });
 
+test("a module's manifest may name no weights: they are inside", () => {
+  const embedded = sealed({ ...whole, weights: [] });
+  expect(parseManifest(JSON.parse(JSON.stringify(embedded)))).toEqual(embedded);
+});
+
 describe("is refused, naming the field", () => {
   const { memory } = whole;
   const cases: readonly (readonly [Path, unknown, string])[] = [
@@ -141,6 +146,7 @@ describe("is refused, naming the field", () => {
     [["memory", "state", "offset"], space.rows.offset, "overlaps"],
     [["memory", "bytes"], space.scratch.offset, "memory.scratch"],
     [["weights"], [library.weights[0], { ...library.weights[0], path: "more.bin" }], "weights"],
+    [["weights"], [], "weights are not one file"],
     [["sources"], [], "sources"],
     [["sources", 0, "path"], "../x.c", "sources[0].path"],
     [["sources", 0, "path"], "weights.bin", "twice"],

@@ -1,9 +1,10 @@
 /** Calls of tools in an answer that comes in pieces: what is a call, what is text, and that nothing is lost between the two. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Json, JsonObject, Tool, ToolCall } from "../../runtime/chat-messages.ts";
-import { type Dialect, dialects } from "../../runtime/tool-calls/dialect.ts";
-import { type ChatEvent, ToolCallStream, longestCall } from "../../runtime/tool-calls/stream.ts";
+import type { Json, JsonObject } from "../../runtime/json.ts";
+import type { Tool, ToolCall } from "../../runtime/chat/index.ts";
+import { type Dialect, dialects } from "../../runtime/chat/tool-calls/dialect.ts";
+import { type ChatEvent, ToolCallStream, longestCall } from "../../runtime/chat/tool-calls/stream.ts";
 
 const tools: readonly Tool[] = ["get_weather", "f", "Calendar.create_event"].map((name) => ({
   type: "function",

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import OpenAI, { APIError } from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createChatTemplate, encodeChat, templateTokens, type Completion, type GenerateOptions, type Model } from "../../runtime/index.ts";
+import { createChatTemplate, encodeChat, templateTokens } from "../../runtime/chat/index.ts";
+import type { Completion, GenerateOptions, Model } from "../../runtime/index.ts";
 import { compileTo, demoFolder, oneThread, openModel, workFolder } from "../model/support.ts";
 import { chatTemplate, scriptedModel, serve, start, type Running } from "./support.ts";
 

@@ -2,7 +2,8 @@
 import { createConnection } from "node:net";
 import { expect, onTestFinished } from "vitest";
 import { startServer, type ApiServer, type ServerOptions } from "../../compiler/serve/server.ts";
-import { createChatTemplate, createModel, templateTokens, type Model } from "../../runtime/index.ts";
+import { createChatTemplate, templateTokens } from "../../runtime/chat/index.ts";
+import { createModel, type Model } from "../../runtime/index.ts";
 import { record } from "../cli/support.ts";
 import { demoTokenizer, fakeEngine, fakeManifest, fakeModel, type FakeShape, type Script } from "../runtime/support.ts";
 

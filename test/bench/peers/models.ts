@@ -9,7 +9,7 @@ import { parseJson } from "../../../compiler/import/json.ts";
 import { buildLibrary } from "../../../compiler/native/build.ts";
 import type { Kv } from "../../../compiler/options.ts";
 import { encodings, type ModelKind } from "./contenders/contender.ts";
-import { libraryFile } from "../../../runtime/native-engine.ts";
+import { libraryFile } from "../../../runtime/library/native-engine.ts";
 import { cacheFolder } from "./folders.ts";
 import { fileVersion, plainWeightBytes, writePlainModel, type PlainEncoding } from "./plain/weights-file.ts";
 import { weightBytes, writeRandomGguf } from "./random-gguf.ts";

@@ -1,14 +1,14 @@
 /** Output that fits a JSON schema or a pattern, as a constraint for `session.generate`: `{ constrain: jsonSchema(model, schema) }`. */
-import { parseJson } from "./chat-messages.ts";
-import type { Constraint } from "./constraint.ts";
-import { LfmcError } from "./errors.ts";
-import { character } from "./grammar/characters.ts";
-import { type GrammarModel, grammarConstraint } from "./grammar/constraint.ts";
-import { anyObject } from "./grammar/json.ts";
-import { patternGrammar } from "./grammar/pattern.ts";
-import { schemaGrammar } from "./grammar/schema.ts";
+import { parseJson } from "../json.ts";
+import type { Constraint } from "../constraint.ts";
+import { LfmcError } from "../index.ts";
+import { character } from "./characters.ts";
+import { type GrammarModel, grammarConstraint } from "./constraint.ts";
+import { anyObject } from "./json.ts";
+import { patternGrammar } from "./pattern.ts";
+import { schemaGrammar } from "./schema.ts";
 
-export type { GrammarModel } from "./grammar/constraint.ts";
+export type { GrammarModel } from "./constraint.ts";
 
 /** Characters of a schema's text. */
 const mostText = 2 ** 20;

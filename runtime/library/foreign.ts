@@ -2,7 +2,7 @@
  * Functions of native libraries, called through the foreign function interface that the host has: Deno's and Bun's own, in Node the npm
  * package koffi. Nothing is imported for it, so bundlers find nothing to resolve. Addresses and sizes are numbers: they stay below 2^53.
  */
-import { builtinModule, hasFunctions } from "./host.ts";
+import { builtinModule, hasFunctions } from "../host.ts";
 
 export type ForeignType = "i32" | "size" | "void";
 

@@ -1,23 +1,32 @@
 /** From a C artefact to an engine: its library is built already, and maps the weights by itself. */
-import { LfmcError, throwIfAborted } from "./errors.ts";
-import { threadCount, variantNamed } from "./features.ts";
-import { hostFileSystem, pathOfUrl } from "./file-system.ts";
-import { createHash } from "./hash.ts";
-import { hostPlatform } from "./host.ts";
-import type { LoadOptions, LoadedEngine } from "./load.ts";
-import type { Manifest } from "./manifest.ts";
+import { LfmcError, throwIfAborted } from "../errors.ts";
+import { threadCount, variantNamed } from "../features.ts";
+import { hostFileSystem, pathOfUrl } from "../file-system.ts";
+import { createHash } from "../hash.ts";
+import { hostPlatform } from "../host.ts";
+import { type EngineLoader, type LoadOptions, loadWith } from "../load.ts";
+import type { Model } from "../model.ts";
 import { libraryFile, openNativeEngine } from "./native-engine.ts";
-import type { ArtefactSource } from "./sources.ts";
-import { compareHashes } from "./weights.ts";
+import { compareHashes } from "../weights.ts";
 
 /** Most threads of a library. */
 const mostThreads = 64;
 
 /**
- * Throws `io/missing` where library or weights are no files of this host, `artefact/mismatch` for weights of another artefact, `run/variant`
- * for what the processor or the host lacks.
+ * Loads a C artefact, whose library has been built; throws as `loadWith` does, and `io/missing` where library or weights are no files of this host,
+ * `artefact/mismatch` for weights of another artefact, `run/variant` for what the processor or the host lacks.
  */
-export async function loadLibrary(manifest: Manifest, _source: ArtefactSource, options: LoadOptions): Promise<LoadedEngine> {
+export function load(options: LoadOptions): Promise<Model> {
+  return loadWith(loadLibrary, options);
+}
+
+const loadLibrary: EngineLoader = async (manifest, _source, options) => {
+  if (manifest.target === "wasm-simd") {
+    throw new LfmcError("run/variant", "is compiled to WebAssembly, and this runtime loads libraries", {
+      subject: manifest.name,
+      hint: "Import the artefact's own index.js, or load from lfmc/runtime.",
+    });
+  }
   const { base, weights = base, library, variant, verify, signal } = options;
   const threads = threadCount(options, mostThreads);
   if (variant !== undefined) variantNamed(manifest.variants, variant);
@@ -30,7 +39,7 @@ export async function loadLibrary(manifest: Manifest, _source: ArtefactSource, o
   const places = base ? [base.href] : [];
   const engine = openNativeEngine({ manifest, library: libraryPath, weights: weightsPath, variant: variant ?? null, threads, places });
   return { engine, variant: variantNamed(manifest.variants, engine.variant), threads };
-}
+};
 
 function filePath(subject: string, url: URL | undefined): string {
   return (url && pathOfUrl(url)) ?? noFile(url?.href ?? subject);

@@ -3,7 +3,7 @@
  * calls and is none comes out as the text that it is. Where the pieces are cut does not matter, and the work is linear in the text's
  * length.
  */
-import type { Tool, ToolCall } from "../chat-messages.ts";
+import type { Tool, ToolCall } from "../messages.ts";
 import type { Dialect } from "./dialect.ts";
 
 export type ChatEvent =

@@ -2,7 +2,7 @@
  * Regular expressions as grammars of whole texts: literals, classes, groups, alternatives, greedy repetition, anchors at the ends. What
  * looks around, back or at borders of words is refused. A grammar has all matches, so that lazy and greedy repetition are one.
  */
-import { LfmcError } from "../errors.ts";
+import { LfmcError } from "../index.ts";
 import { type Range, everyCharacter, except, overlap } from "./characters.ts";
 import { type Item, choice, empty, repeat, sequence } from "./items.ts";
 

@@ -3,7 +3,8 @@
  * as Python's literals hold JSON's. Models escape badly, so a quote ends a string only where something can follow that. Linear in the
  * text's length.
  */
-import { type Json, type JsonObject, type Tool, type ToolCall, deepest, isJsonObject, parseJson } from "../chat-messages.ts";
+import type { Tool, ToolCall } from "../messages.ts";
+import { type Json, type JsonObject, deepest, isJsonObject, parseJson } from "../../json.ts";
 
 /** Tells that the text is no call; caught in this file. */
 class Malformed extends Error {}

@@ -3,13 +3,15 @@
  * lstrip_blocks). It comes with the model, so nobody vouches for it: it is parsed when first used, runs within a budget, and sees
  * nothing but what it is given.
  */
-import { type ChatMessage, type Tool, callsOf, deepest } from "./chat-messages.ts";
-import { LfmcError } from "./errors.ts";
+import { type ChatMessage, type Tool, callsOf } from "./messages.ts";
+import { deepest } from "../json.ts";
+import { LfmcError } from "../index.ts";
 import { type TemplateNode, createInterpreter, parseJinja } from "./jinja.ts";
-import type { Manifest } from "./manifest.ts";
+import type { Manifest } from "../manifest.ts";
+import type { Model } from "../model.ts";
 import { Exhausted, meteredRun } from "./template-budget.ts";
 import { strftime } from "./strftime.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { Tokenizer } from "../tokenizer.ts";
 import { type Dialect, dialectOf } from "./tool-calls/dialect.ts";
 
 /** Special tokens as text, under the names that templates use. */
@@ -85,6 +87,18 @@ export function createChatTemplate(source: string, tokens: TemplateTokens = {}):
 }
 
 const constants = { true: true, false: false, none: null, True: true, False: false, None: null };
+
+/** Templates of models, so that a source is parsed once. */
+const templates = new WeakMap<object, ChatTemplate>();
+
+/** The model's own template; null where it came without one. */
+export function templateOf(model: Pick<Model, "manifest" | "tokenizer" | "chatTemplate">): ChatTemplate | null {
+  const { manifest, tokenizer, chatTemplate: source } = model;
+  if (source === null) return null;
+  const template = templates.get(model) ?? createChatTemplate(source, templateTokens(manifest, tokenizer));
+  templates.set(model, template);
+  return template;
+}
 
 /** The special tokens of a model. */
 export function templateTokens({ tokens: { bos, eos, pad } }: Manifest, tokenizer: Tokenizer | null): TemplateTokens {

@@ -2,10 +2,10 @@
  * A C artefact's library as an engine. The arena is an ArrayBuffer, so that rows, logits and sessions are read and written in place, as in a
  * WebAssembly memory; the library maps the weights itself. Whatever it reports by a status becomes an error with the library's own words.
  */
-import type { Engine } from "./engine.ts";
-import { type ErrorCode, LfmcError } from "./errors.ts";
+import type { Engine } from "../engine.ts";
+import { type ErrorCode, LfmcError } from "../errors.ts";
 import { type ForeignFunction, type ForeignInterface, type Signature, hostForeignInterface } from "./foreign.ts";
-import type { Manifest } from "./manifest.ts";
+import type { Manifest } from "../manifest.ts";
 
 export interface NativeEngineParts {
   readonly manifest: Manifest;

@@ -3,7 +3,7 @@
  * still to come. Every state can be completed: alternatives that no bytes fit are left out from the beginning, so no choice ends in a dead
  * end. States and the steps between them are kept, so that what comes up again costs one look-up a byte.
  */
-import { LfmcError } from "../errors.ts";
+import { LfmcError } from "../index.ts";
 import { type Item, empty, misfits, repeat } from "./items.ts";
 
 /** States kept before all are forgotten: a few megabytes. */

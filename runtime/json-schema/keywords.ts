@@ -2,8 +2,8 @@
  * JSON schemas as records of assertions: which keywords are honoured, references and `allOf` resolved into one record, and whether two
  * schemas share no value.
  */
-import { type Json, type JsonObject, isJsonObject } from "../chat-messages.ts";
-import { LfmcError } from "../errors.ts";
+import { type Json, type JsonObject, isJsonObject } from "../json.ts";
+import { LfmcError } from "../index.ts";
 
 export type Schema = boolean | JsonObject;
 

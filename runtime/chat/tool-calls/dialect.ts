@@ -1,7 +1,7 @@
 /**
  * How models write the calls of tools, a row each. Which one a model speaks is seen from its chat template.
  */
-import type { Tool, ToolCall } from "../chat-messages.ts";
+import type { Tool, ToolCall } from "../messages.ts";
 import { parseMixed, writePython } from "./python.ts";
 import { parseXml, writeXml } from "./xml.ts";
 

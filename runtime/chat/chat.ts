@@ -2,15 +2,15 @@
  * An answer in a conversation: the template writes the conversation, the session keeps what it has of it and goes on, calls of tools
  * are taken out of the text as it comes.
  */
-import { type ChatMessage, type Tool, type ToolCall } from "./chat-messages.ts";
-import type { ChatTemplate, RenderOptions } from "./chat-template.ts";
-import { LfmcError } from "./errors.ts";
-import type { GenerationResult, StopReason } from "./generation.ts";
-import type { TokenLogprob } from "./logprobs.ts";
-import type { Model } from "./model.ts";
-import type { GenerateOptions } from "./generate-options.ts";
-import type { Session } from "./session.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { ChatMessage, Tool, ToolCall } from "./messages.ts";
+import { type ChatTemplate, type RenderOptions, templateOf } from "./template.ts";
+import { LfmcError } from "../index.ts";
+import type { GenerationResult, StopReason } from "../generation.ts";
+import type { TokenLogprob } from "../logprobs.ts";
+import type { Model } from "../model.ts";
+import type { GenerateOptions } from "../generate-options.ts";
+import type { Session } from "../session.ts";
+import type { Tokenizer } from "../tokenizer.ts";
 import { type ChatEvent, ToolCallStream } from "./tool-calls/stream.ts";
 
 export interface ChatPrompt extends Pick<RenderOptions, "tools" | "variables"> {
@@ -155,8 +155,8 @@ function specialTokens(
   };
 }
 
-function templateFor({ chatTemplate }: Model, given: ChatTemplate | undefined): ChatTemplate {
-  const template = given ?? chatTemplate;
+function templateFor(model: Model, given: ChatTemplate | undefined): ChatTemplate {
+  const template = given ?? templateOf(model);
   if (template) return template;
   throw new LfmcError("chat/template", "has no chat template", {
     subject: "model",

@@ -3,7 +3,7 @@
  * listed; those that are not listed only where `additionalProperties` says so, or none is listed; a schema without `type` is of the kind
  * that its keywords are about.
  */
-import { type Json, type JsonObject, isJsonObject } from "../chat-messages.ts";
+import { type Json, type JsonObject, isJsonObject } from "../json.ts";
 import { anyArray, anyInteger, anyNumber, anyObject, anyValue, arrayOf, objectOf, quoted, stringOf } from "./json.ts";
 import { jsonCharacter } from "./characters.ts";
 import { decimal } from "./decimals.ts";

@@ -1,7 +1,7 @@
 /** A grammar as a constraint on tokens: which may come next, and when the text is complete. */
 import type { Constraint } from "../constraint.ts";
 import { Automaton, type State } from "./automaton.ts";
-import { LfmcError } from "../errors.ts";
+import { LfmcError } from "../index.ts";
 import type { Manifest } from "../manifest.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import type { Item } from "./items.ts";

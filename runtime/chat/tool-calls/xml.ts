@@ -2,7 +2,8 @@
  * Calls as LFM3 and Qwen write them: `<function=name><parameter=key>` value `</parameter></function>`. Values are plain text, so their
  * type is the schema's; without one, what reads as JSON is JSON.
  */
-import { type Json, type JsonObject, type Tool, type ToolCall, isJsonObject, parseJson } from "../chat-messages.ts";
+import type { Tool, ToolCall } from "../messages.ts";
+import { type Json, type JsonObject, isJsonObject, parseJson } from "../../json.ts";
 
 const call = /^\s*<function=([^<>\s]+)>([^]*)<\/function>\s*$/;
 const parameter = /\s*<parameter=([^<>\s]+)>([^]*?)<\/parameter>\s*/y;
