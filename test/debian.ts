@@ -1,6 +1,6 @@
 /**
- * Compilers and tools that the tests of C artefacts use, as Debian has them. `test/system.ts` installs those that are missing where it may; tests
- * that want one that is not there skip with a reason.
+ * Compilers and tools that the tests of C artefacts use, and browsers for pages, as Debian has them. `test/system.ts` installs those that are
+ * missing where it may; tests that want one that is not there skip with a reason.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -23,6 +23,8 @@ const packages: readonly DebianPackage[] = [
   { name: "cmake", file: "/usr/bin/cmake" },
   { name: "pkg-config", file: "/usr/bin/pkg-config" },
   { name: "valgrind", file: "/usr/bin/valgrind" },
+  { name: "chromium", file: "/usr/bin/chromium" },
+  { name: "firefox-esr", file: "/usr/bin/firefox-esr" },
 ];
 
 /** Installs what is missing, on a Debian x86-64 where this process may; returns the names of what is missing still. */
@@ -31,7 +33,7 @@ export function installDebianPackages(): readonly string[] {
   const wanted = missing();
   const mayInstall = process.arch === "x64" && existsSync("/usr/bin/apt-get") && process.getuid?.() === 0;
   if (wanted.length === 0 || !mayInstall) return wanted;
-  process.stderr.write(`Installing compilers and tools for the tests of C artefacts: ${wanted.join(", ")}…\n`);
+  process.stderr.write(`Installing compilers, tools and browsers for tests: ${wanted.join(", ")}…\n`);
   const apt = (...args: readonly string[]): boolean =>
     spawnSync("apt-get", ["-qq", ...args], {
       stdio: ["ignore", "ignore", "inherit"],

@@ -27,6 +27,11 @@ export function findBun(): Engine {
   return find("Bun", "bun/bin/bun");
 }
 
+/** workerd, the engine of Cloudflare's workers. */
+export function findWorkerd(): Engine {
+  return find("workerd", "workerd/bin/workerd");
+}
+
 /** The engines come as packages of programs for one system. */
 export const enginesFit = process.platform === "linux" && process.arch === "x64";
 

@@ -5,7 +5,7 @@
 
 import { spawnSync } from "node:child_process";
 import { installDebianPackages } from "./debian.ts";
-import { enginesFit, enginesFolder, findBun, findDeno, findNode20 } from "./engines.ts";
+import { enginesFit, enginesFolder, findBun, findDeno, findNode20, findWorkerd } from "./engines.ts";
 
 const oldestMajor = 26;
 
@@ -16,13 +16,14 @@ if (Number.parseInt(process.versions.node, 10) < oldestMajor) {
   process.exit(1);
 }
 
-const missing = [findNode20, findDeno, findBun].some((find) => !find().available);
+const engines = [findNode20, findDeno, findBun, findWorkerd];
+const missing = engines.some((find) => !find().available);
 if (enginesFit && missing) {
-  process.stderr.write("Installing the engines that tests run artefacts under: Node 20, Deno, Bun…\n");
+  process.stderr.write("Installing the engines that tests run artefacts under: Node 20, Deno, Bun, workerd…\n");
   spawnSync("npm", ["ci", "--prefix", enginesFolder, "--no-audit", "--no-fund"], { stdio: ["ignore", "ignore", "inherit"] });
 }
 
-for (const find of [findNode20, findDeno, findBun]) {
+for (const find of engines) {
   const engine = find();
   if (!engine.available) process.stderr.write(`Its tests are skipped. ${engine.reason}.\n`);
 }
