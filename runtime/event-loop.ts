@@ -4,12 +4,12 @@
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     if (typeof globalThis.setImmediate === "function") globalThis.setImmediate(resolve);
-    else if (typeof MessageChannel === "function") byMessage(resolve);
+    else if (Reflect.has(globalThis, "Worker") && typeof MessageChannel === "function") byMessage(resolve);
     else setTimeout(resolve, 0);
   });
 }
 
-/** A message is a turn of its own, and browsers do not slow it down as they do nested timers. */
+/** A message is a turn of its own, and browsers do not slow it down as they do nested timers. In edge workers, which start no workers, it is no turn for input and output. */
 function byMessage(resolve: () => void): void {
   const { port1, port2 } = new MessageChannel();
   port1.onmessage = () => {
