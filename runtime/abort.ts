@@ -2,8 +2,8 @@
 import { throwIfAborted } from "./errors.ts";
 
 /**
- * What `promise` resolves to. Rejects with `run/aborted` as soon as the signal is aborted, whatever the promise does; whoever waited is let go then, with all that it holds,
- * though the promise may live on.
+ * What `promise` resolves to. Rejects with `run/aborted` as soon as the signal is aborted, whatever the promise does; whoever waited is
+ * let go then, with all that it holds, though the promise may live on.
  */
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined, subject: string): Promise<T> {
   if (!signal) return await promise;

@@ -6,7 +6,10 @@ import { LfmcError } from "./errors.ts";
 export type BytesInput = Uint8Array | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 export interface ByteReader {
-  /** Fills `place` with the bytes that come next, and tells on the way how many are there; resolves to how many there were: fewer only at the end. */
+  /**
+   * Fills `place` with the bytes that come next, and tells on the way how many are there; resolves to how many there were: fewer only at
+   * the end.
+   */
   fill(place: Uint8Array, onBytes: (bytes: number) => void): Promise<number>;
   /** Whether nothing is left. */
   ended(): Promise<boolean>;
@@ -14,7 +17,10 @@ export interface ByteReader {
   cancel(): void;
 }
 
-/** Reads `given`. Throws `run/input` for what gives no bytes, `io/…` for what fails on the way, `run/aborted`; `about.path`, as it is then, is what they name. */
+/**
+ * Reads `given`. Throws `run/input` for what gives no bytes, `io/…` for what fails on the way, `run/aborted`; `about.path`, as it is then,
+ * is what they name.
+ */
 export function byteReader(given: BytesInput, about: { readonly path: string }, signal: AbortSignal | undefined): ByteReader {
   const chunks = chunksOf(given, about.path);
   let rest: Uint8Array = new Uint8Array(0);

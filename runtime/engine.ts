@@ -10,7 +10,10 @@ import { rowBytes } from "./manifest-parse.ts";
 export interface Engine {
   /** The buffer holds the manifest's memory map, from `byteOffset` on (0 by default), and is never replaced: the memory does not grow. */
   readonly memory: { readonly buffer: ArrayBufferLike; readonly byteOffset?: number };
-  /** Runs the first `rowCount` rows; writes logits, and the likeliest token by them, of the `logitCount` rows that want them. Blocks until done. */
+  /**
+   * Runs the first `rowCount` rows; writes logits, and the likeliest token by them, of the `logitCount` rows that want them. Blocks until
+   * done.
+   */
   forward(rowCount: number, logitCount: number): void;
   /** Lets go of what the engine holds beside its memory: threads, files. Nothing is called after it. */
   close?(): void;
@@ -53,8 +56,9 @@ export class Outcome {
 }
 
 /**
- * Calls the engine with rows that the manifest's limits allow. Rows of one slot must follow each other in position. Nothing else holds the engine, or
- * a view of its memory, from one call to the next: what outlives a closed runner, sessions and generators among it, keeps no memory.
+ * Calls the engine with rows that the manifest's limits allow. Rows of one slot must follow each other in position. Nothing else holds the
+ * engine, or a view of its memory, from one call to the next: what outlives a closed runner, sessions and generators among it, keeps no
+ * memory.
  */
 export class RowRunner {
   readonly #manifest: Manifest;

@@ -1,6 +1,6 @@
 /**
- * sha256 by the host. Node, Deno and Bun hash bytes where they lie, shared memory included; elsewhere crypto.subtle hashes a copy, in a thread of
- * its own. A page that came by http has neither.
+ * sha256 by the host. Node, Deno and Bun hash bytes where they lie, shared memory included; elsewhere crypto.subtle hashes a copy, in a
+ * thread of its own. A page that came by http has neither.
  */
 import { LfmcError } from "./errors.ts";
 import { builtinModule, hasFunctions } from "./host.ts";

@@ -1,6 +1,6 @@
 /**
- * From an artefact to a model, whatever its code is. The artefact's parts come from its folder (`base`), or one by one from the caller where the
- * host has no folder: an edge worker passes the module it imported and a way to its weights.
+ * From an artefact to a model, whatever its code is. The artefact's parts come from its folder (`base`), or one by one from the caller
+ * where the host has no folder: an edge worker passes the module it imported and a way to its weights.
  */
 import { untilAborted } from "./abort.ts";
 import type { CacheWish } from "./cache/piece-store.ts";
@@ -35,7 +35,10 @@ export interface LoadOptions extends VariantWish {
   readonly source?: ArtefactSource | undefined;
   /** Parsed manifest.json, in place of the file. */
   readonly manifest?: unknown;
-  /** A module of the artefact, in place of a file of it: that variant is run. Or a function that gives the module of the variant that suits the engine. */
+  /**
+   * A module of the artefact, in place of a file of it: that variant is run. Or a function that gives the module of the variant that suits
+   * the engine.
+   */
   readonly module?: ModuleInput | ModuleFunction | undefined;
   /** The script of a threaded module's workers, in place of the artefact's `thread.js`. */
   readonly thread?: URL | undefined;
@@ -48,13 +51,13 @@ export interface LoadOptions extends VariantWish {
   /** The source of the chat template, in place of the file; null for none. */
   readonly chatTemplate?: string | null | undefined;
   /**
-   * Check the sha256 of the module and, as they arrive, of the weights. By default wherever the host can, but not of a C artefact, whose weights
-   * are mapped, not read. Lengths are always checked. Throws `run/variant` where it is wished for and the host cannot.
+   * Check the sha256 of the module and, as they arrive, of the weights. By default wherever the host can, but not of a C artefact, whose
+   * weights are mapped, not read. Lengths are always checked. Throws `run/variant` where it is wished for and the host cannot.
    */
   readonly verify?: boolean | undefined;
   /**
-   * Where a page keeps the weights between loads, in pieces by their sha256: a load that was cut short goes on where it stopped. By default in
-   * the origin private file system, else by the Cache API, where the host has no files and the artefact comes by http(s).
+   * Where a page keeps the weights between loads, in pieces by their sha256: a load that was cut short goes on where it stopped. By
+   * default in the origin private file system, else by the Cache API, where the host has no files and the artefact comes by http(s).
    */
   readonly cache?: CacheWish | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -77,8 +80,8 @@ export interface LoadedEngine {
 }
 
 /**
- * Loads a model whose engine `loadEngine` makes. Throws `io/…` for what cannot be read, `artefact/…` for what does not hold together, `run/variant`
- * and `run/memory` for a host that lacks something, `run/aborted`.
+ * Loads a model whose engine `loadEngine` makes. Throws `io/…` for what cannot be read, `artefact/…` for what does not hold together,
+ * `run/variant` and `run/memory` for a host that lacks something, `run/aborted`.
  */
 export async function loadWith(loadEngine: EngineLoader, options: LoadOptions): Promise<Model> {
   const { signal } = options;
@@ -105,7 +108,9 @@ async function loadParts(loadEngine: EngineLoader, options: LoadOptions): Promis
   const source = options.source ?? (options.base ? urlSource(options.base) : noSource);
   const manifest = parseManifest(options.manifest ?? (await readJson(source, "manifest.json", options.signal)));
   const totalBytes = manifest.memory.weights.bytes;
-  const report = (phase: LoadProgress["phase"], loadedBytes: number): void => options.onProgress?.({ phase, loadedBytes, totalBytes });
+  const report = (phase: LoadProgress["phase"], loadedBytes: number): void => {
+    if (!options.signal?.aborted) options.onProgress?.({ phase, loadedBytes, totalBytes });
+  };
   report("module", 0);
   const opening = loadEngine(manifest, source, options, (loadedBytes) => {
     report("weights", loadedBytes);

@@ -41,8 +41,8 @@ export interface Helpers {
 }
 
 /**
- * Starts a worker for each thread but the first, from the script at `entry`; resolves once all are inside. Throws `run/thread`, `run/aborted`, and
- * then has ended them all.
+ * Starts a worker for each thread but the first, from the script at `entry`; resolves once all are inside. Throws `run/thread`,
+ * `run/aborted`, and then has ended them all.
  */
 export async function startHelpers(
   entry: URL,

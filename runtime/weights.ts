@@ -1,7 +1,7 @@
 /**
- * The weights' way into the memory: piece by piece straight to its place, with no second copy of the whole. Pieces that a store has are taken from
- * there, the others are read, hashed while the next one arrives, and given to the store. So a load that was cut short goes on where it stopped, and
- * of another version only the pieces are read that differ.
+ * The weights' way into the memory: piece by piece straight to its place, with no second copy of the whole. Pieces that a store has are
+ * taken from there, the others are read, hashed while the next one arrives, and given to the store. So a load that was cut short goes on
+ * where it stopped, and of another version only the pieces are read that differ.
  */
 import { untilAborted } from "./abort.ts";
 import { type ByteReader, type BytesInput, byteReader, skip, unreadable } from "./bytes.ts";
@@ -14,7 +14,10 @@ import type { ArtefactSource } from "./sources.ts";
 /** Gives one part of the weights, a shard, by its index. */
 export type ShardFunction = (index: number, part: WeightPart) => BytesInput | Promise<BytesInput>;
 
-/** Weights from the caller: all parts as one run of bytes, or a part at a time. A URL is the folder that holds the parts' paths, as `base` is. */
+/**
+ * Weights from the caller: all parts as one run of bytes, or a part at a time. A URL is the folder that holds the parts' paths, as `base`
+ * is.
+ */
 export type WeightsInput = URL | BytesInput | ShardFunction;
 
 export interface WeightsOptions {
@@ -29,7 +32,10 @@ export interface WeightsOptions {
 
 /** The weights' bytes, asked for in rising order. */
 export interface WeightReader {
-  /** Fills `place` with the bytes of a part from `at` on; resolves to how many there were: fewer only at the part's end. Throws `io/…`, `run/input`. */
+  /**
+   * Fills `place` with the bytes of a part from `at` on; resolves to how many there were: fewer only at the part's end. Throws `io/…`,
+   * `run/input`.
+   */
   read(index: number, at: number, place: Uint8Array, onBytes: (bytes: number) => void): Promise<number>;
   /** Whether the part that was read last ends there. */
   ended(): Promise<boolean>;
@@ -38,8 +44,8 @@ export interface WeightReader {
 }
 
 /**
- * Fills `target` (the weights region) with the parts and closes the reader, however it ends. Throws `io/…`, `run/input`, `artefact/mismatch` for a wrong
- * length or hash, `run/aborted`, all by the part's path.
+ * Fills `target` (the weights region) with the parts and closes the reader, however it ends. Throws `io/…`, `run/input`,
+ * `artefact/mismatch` for a wrong length or hash, `run/aborted`, all by the part's path.
  */
 export async function loadWeights(
   parts: readonly WeightPart[],
@@ -127,7 +133,7 @@ async function finish({ store, verify }: Loading, { part, place, hash }: Piece):
 
 /** Reads parts by their paths, and of a part no more than is asked for. */
 export function readerOfSource(source: ArtefactSource, parts: readonly WeightPart[], signal: AbortSignal | undefined): WeightReader {
-  return readerOfParts(parts, async (part, _index, at) => {
+  return readerOfParts(parts, signal, async (part, _index, at) => {
     if (source.open) return await source.open(part.path, at, signal);
     return await readerFrom(await source.read(part.path, signal), part, at, signal);
   });
@@ -140,11 +146,12 @@ export function readerOfInput(
   signal: AbortSignal | undefined,
 ): WeightReader {
   if (typeof input !== "function") return readerOfRun(input, parts, signal);
-  return readerOfParts(parts, async (part, index, at) => {
-    const given = await untilAborted(Promise.resolve(input(index, part)), signal, part.path).catch((cause: unknown) => {
+  return readerOfParts(parts, signal, async (part, index, at) => {
+    try {
+      return await readerFrom(await input(index, part), part, at, signal);
+    } catch (cause) {
       throw cause instanceof LfmcError ? cause : unreadable(part.path, cause);
-    });
-    return await readerFrom(given, part, at, signal);
+    }
   });
 }
 
@@ -166,6 +173,7 @@ async function readerFrom(given: BytesInput, part: WeightPart, at: number, signa
 /** `open` reads a part from a byte of it on. */
 function readerOfParts(
   parts: readonly WeightPart[],
+  signal: AbortSignal | undefined,
   open: (part: WeightPart, index: number, at: number) => Promise<ByteReader>,
 ): WeightReader {
   let current: { readonly index: number; readonly reader: ByteReader; at: number } | null = null;
@@ -176,11 +184,17 @@ function readerOfParts(
       if (!part) return 0;
       if (current?.index !== index || current.at !== at) {
         current?.reader.cancel();
-        current = { index, reader: await open(part, index, at), at };
+        const opening = open(part, index, at);
+        // Whoever waited may be gone by then.
+        void opening.then(
+          (reader) => {
+            if (isClosed) reader.cancel();
+          },
+          () => undefined,
+        );
+        current = { index, reader: await untilAborted(opening, signal, part.path), at };
       }
-      const { reader } = current;
-      if (isClosed) reader.cancel();
-      const size = await reader.fill(place, onBytes);
+      const size = await current.reader.fill(place, onBytes);
       current.at += size;
       return size;
     },

@@ -1,6 +1,6 @@
 /**
- * Where pieces of the weights outlive the page. Pieces go by their sha256, and whoever takes one back hashes it again: so a store may lose, cut or
- * mix up what it was given, and pages may share it without a word to each other.
+ * Where pieces of the weights outlive the page. Pieces go by their sha256, and whoever takes one back hashes it again: so a store may
+ * lose, cut or mix up what it was given, and pages may share it without a word to each other.
  */
 import { untilAborted } from "../abort.ts";
 import { throwIfAborted } from "../errors.ts";
@@ -22,8 +22,8 @@ export interface PieceStore {
 export type CacheWish = "opfs" | "cache-api" | PieceStore | false;
 
 /**
- * The store for the artefact of this name; null for none. By default there is one where the weights come by http(s) to a host without files: the
- * origin private file system, or the Cache API where there is no way to write to that.
+ * The store for the artefact of this name; null for none. By default there is one where the weights come by http(s) to a host without
+ * files: the origin private file system, or the Cache API where there is no way to write to that.
  */
 export function openStore(wish: CacheWish | undefined, name: string, isRemote: boolean): PieceStore | null {
   // What cannot be hashed when it comes back is of no use.

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { load, type LoadOptions, type Manifest, type Model, type Session } from "../../runtime/index.ts";
+import { load, type LoadOptions, type Manifest, type Model, type Session } from "../../runtime/library/index.ts";
 import { firstDifference, someTokens, workFolder } from "../model/support.ts";
 import { fakeModel, refusal, sealed, type FakeShape } from "../runtime/support.ts";
 import { openNative, threadsOfProcess, writeFakeArtefact } from "./support.ts";

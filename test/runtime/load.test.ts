@@ -13,6 +13,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import wabtInit from "wabt";
 import { templateOf } from "../../runtime/chat/index.ts";
 import { byteReader } from "../../runtime/bytes.ts";
+import { LfmcError } from "../../runtime/errors.ts";
 import type { LoadOptions, LoadProgress } from "../../runtime/load.ts";
 import { load } from "../../runtime/load-module.ts";
 import type { Manifest } from "../../runtime/manifest.ts";
@@ -281,6 +282,26 @@ describe("is refused", () => {
     };
     expect((await refusal(() => load({ base, signal: controller.signal, onProgress }))).code).toBe("run/aborted");
     expect(Math.max(...loaded)).toBe(3000);
+  });
+
+  test("a tokenizer that is missing, before the weights are there: of those nothing more is told", async () => {
+    const seen: LoadProgress[] = [];
+    async function* slow(): AsyncGenerator<Uint8Array, void, void> {
+      yield table.subarray(0, 100);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      yield table.subarray(100);
+    }
+    const { manifest: found } = await workerOptions();
+    const read: ArtefactSource["read"] = async (path) => {
+      if (path === "model.wasm") return wasm;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      throw new LfmcError("io/missing", "is not there", { subject: path, hint: "Bring it." });
+    };
+    const onProgress = (progress: LoadProgress): void => void seen.push(progress);
+    const { message } = await refusal(() => load({ manifest: found, source: { read }, weights: slow(), onProgress }));
+    expect(message).toBe("tokenizer.json: is not there");
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(seen.map(({ loadedBytes }) => loadedBytes)).toEqual([0, 100]);
   });
 });
 

@@ -10,9 +10,9 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import type { BytesInput } from "../../runtime/bytes.ts";
+import type { ByteReader, BytesInput } from "../../runtime/bytes.ts";
 import { type WeightPart, weightPieceBytes } from "../../runtime/manifest.ts";
-import { urlSource } from "../../runtime/sources.ts";
+import { type ArtefactSource, urlSource } from "../../runtime/sources.ts";
 import { type WeightReader, type WeightsInput, loadWeights, readerOfInput, readerOfSource } from "../../runtime/weights.ts";
 import { type Engine, findBun, findDeno, findNode20 } from "../engines.ts";
 import { root, workFolder } from "../model/support.ts";
@@ -225,6 +225,12 @@ describe("weights from the caller:", () => {
     ["a stream that fails", () => breaking(few[1].subarray(3))],
     ["an answer that fails", () => new Response(breaking(few[1].subarray(3)))],
     ["a function that fails", () => Promise.reject(fault)],
+    [
+      "a function that throws",
+      () => {
+        throw fault;
+      },
+    ],
   ])("%s half way is io/unreadable, by its shard and with its cause", async (_, give) => {
     const error: unknown = await fewLoaded((index) => (index === 0 ? few[0] : give(index))).catch((cause: unknown) => cause);
     expect(error).toMatchObject({ code: "io/unreadable", message: "weights/1.bin: cannot be read to its end" });
@@ -239,6 +245,24 @@ describe("weights from the caller:", () => {
       expect((await refusal(() => fewLoaded(broken(run.subarray(0, bytes))))).message).toBe(
         `weights/${shard}.bin: cannot be read to its end`,
       );
+  });
+
+  test("a source of the caller's that gives nothing is left, and what it opens too late is let go of", async () => {
+    const controller = new AbortController();
+    const cancel = vi.fn();
+    let give: (reader: ByteReader) => void = () => undefined;
+    const late = new Promise<ByteReader>((resolve) => (give = resolve));
+    const source: ArtefactSource = { read: () => Promise.reject(fault), open: () => late };
+    const target = new Uint8Array(run.length);
+    const { signal } = controller;
+    const reader = readerOfSource(source, shards, signal);
+    const loading = refusal(() => loadWeights(shards, target, reader, { verify: true, signal, onBytes: () => undefined }));
+    controller.abort();
+    expect((await loading).code).toBe("run/aborted");
+    give({ fill: () => Promise.resolve(0), ended: () => Promise.resolve(true), cancel });
+    await vi.waitFor(() => {
+      expect(cancel).toHaveBeenCalledTimes(1);
+    });
   });
 
   test("what is left of a stream is cancelled where it is of no use", async () => {
