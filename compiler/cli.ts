@@ -13,6 +13,7 @@ import { perplexityCommand } from "./commands/perplexity.ts";
 import { runCommand } from "./commands/run.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { tuneCommand } from "./commands/tune.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { exitStatus, report } from "./commands/report.ts";
 import { packageVersion } from "./artefact/manifest.ts";
 
@@ -32,6 +33,7 @@ for (const command of [
   benchCommand,
   tuneCommand,
   inspectCommand,
+  verifyCommand,
   perplexityCommand,
 ])
   program.addCommand(command());

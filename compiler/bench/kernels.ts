@@ -49,7 +49,7 @@ export interface KernelFigure {
 const position = 511;
 const context = 1024;
 const spaceAlignment = 64;
-const patience: Patience = { least: 3, most: 30, seconds: 2 };
+const usualPatience: Patience = { least: 3, most: 30, seconds: 2 };
 
 /** A shape with its plan for one variant. */
 interface Planned extends CostContext {
@@ -77,9 +77,15 @@ export function plansWith(
   return plans.filter(({ program }) => program.kernels.some(({ name }) => name.includes(pattern)));
 }
 
-/** Measures the kernels of a plan whose name holds `pattern`. */
-export async function measurePlan(target: Target, planned: Planned, roofs: Roofs, pattern: string): Promise<readonly KernelFigure[]> {
-  const secondsOf = target.emitTimer === null ? await moduleTimer(target, planned) : programTimer(target, planned);
+/** Measures the kernels of a plan whose name holds `pattern`; in C `patience` says how long. */
+export async function measurePlan(
+  target: Target,
+  planned: Planned,
+  roofs: Roofs,
+  pattern: string,
+  patience: Patience = usualPatience,
+): Promise<readonly KernelFigure[]> {
+  const secondsOf = target.emitTimer === null ? await moduleTimer(target, planned) : programTimer(target, planned, patience);
   const figures: KernelFigure[] = [];
   for (const rows of planned.rows) {
     const call: CallRows = { rows, logits: 1, position };
@@ -92,7 +98,7 @@ export async function measurePlan(target: Target, planned: Planned, roofs: Roofs
 type CallTimer = (call: CallRows) => Promise<readonly number[]>;
 
 /** Steps in a program of their own. */
-function programTimer(target: Target, { program, variant }: Planned): CallTimer {
+function programTimer(target: Target, { program, variant }: Planned, patience: Patience): CallTimer {
   const { kernels, steps, memory } = program;
   const bytes = { memory: memory.bytes, weights: memory.weights.bytes, thread: memory.threadBytes };
   const timed = { kernels, steps, bytes, rowsOffset: memory.rows.offset };
@@ -153,7 +159,7 @@ function passTimes({ steps }: Program, { functions }: KernelInstance, argumentsO
       return now() - begin;
     });
   samplesOf({ least: 2, most: 1000, seconds: 1 }, pass);
-  const passes = samplesOf(patience, pass);
+  const passes = samplesOf(usualPatience, pass);
   return steps.map((_, i) => median(passes.map((times) => required(times[i], "time"))));
 }
 

@@ -3,7 +3,8 @@
  * engine has compiled none of the code before. It tells what it finds by messages.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { load, LfmcError } from "../../runtime/index.ts";
+import { load as loadModule, LfmcError } from "../../runtime/index.ts";
+import { load as loadLibrary } from "../../runtime/library/index.ts";
 import { internal, required } from "../errors.ts";
 import { firstPrompt, type ModelJob, type ModelMessage } from "./measurement.ts";
 import { measureModel, prefill, promptTokens } from "./model.ts";
@@ -22,7 +23,7 @@ try {
 
 async function run({ base, library, variant, threads, works, folder }: ModelJob): Promise<void> {
   const begin = now();
-  const model = await load({
+  const model = await (library === null ? loadModule : loadLibrary)({
     base: new URL(base),
     library: library === null ? undefined : new URL(library),
     variant: variant ?? undefined,
