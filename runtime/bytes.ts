@@ -5,6 +5,7 @@ import { LfmcError } from "./errors.ts";
 /** A file's bytes, there or on their way. */
 export type BytesInput = Uint8Array | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
+/** Bytes of a file, read in order and in amounts of the reader's choice. */
 export interface ByteReader {
   /**
    * Fills `place` with the bytes that come next, and tells on the way how many are there; resolves to how many there were: fewer only at

@@ -7,6 +7,7 @@ import type { Manifest } from "./manifest.ts";
 import { noLikeliest } from "./sampler.ts";
 import { rowBytes } from "./manifest-parse.ts";
 
+/** What computes a model's rows, whatever it is made of. */
 export interface Engine {
   /** The buffer holds the manifest's memory map, from `byteOffset` on (0 by default), and is never replaced: the memory does not grow. */
   readonly memory: { readonly buffer: ArrayBufferLike; readonly byteOffset?: number };

@@ -21,6 +21,7 @@ export type ErrorCode =
   | "run/aborted"
   | "chat/template";
 
+/** What an error names: its subject, the way out, and what caused it. */
 export interface ErrorDetails {
   /** What the error is about: a file, an option, a session. */
   readonly subject: string;

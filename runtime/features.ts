@@ -4,6 +4,7 @@
 import { LfmcError } from "./errors.ts";
 import type { Variant } from "./manifest.ts";
 
+/** What a WebAssembly engine may have, by the names that the manifest uses. */
 export type Feature = "simd128" | "relaxed" | "threads" | "memory64";
 
 /** A module an engine accepts only if it has the feature. */
@@ -23,6 +24,7 @@ export function detectFeatures(): ReadonlySet<string> {
   return new Set(Object.entries(probes).flatMap(([feature, hex]) => (WebAssembly.validate(bytesOfHex(hex)) ? [feature] : [])));
 }
 
+/** Which of an artefact's codes is asked for. */
 export interface VariantWish {
   /** A variant's name; by default the one that uses most of the engine's features. */
   readonly variant?: string | undefined;

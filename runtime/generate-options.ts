@@ -13,6 +13,7 @@ import { type Sampler, createSampler, takesLikeliest } from "./sampler.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
+/** How a prompt is evaluated. */
 export interface PrefillOptions {
   /** Rows a forward call, at most the compiled limit, which is the default. Any split gives the same bits. */
   readonly prefillChunk?: number | undefined;

@@ -22,6 +22,7 @@ export interface Part {
   readonly logprob?: TokenLogprob;
 }
 
+/** Counts and times of a generation; seconds, and tokens a second. */
 export interface GenerationStats {
   /** Tokens evaluated before the first sample: the prompt, and what the session had not yet evaluated. */
   readonly promptTokens: number;
@@ -35,6 +36,7 @@ export interface GenerationStats {
   readonly forwardPasses: number;
 }
 
+/** How a generation ended, and what it took. */
 export interface GenerationResult {
   readonly stopReason: StopReason;
   /** Seed that repeats this generation. */

@@ -5,6 +5,7 @@ export const deepest = 64;
 
 /** What JSON can say. */
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
+/** An object of JSON. */
 export interface JsonObject {
   readonly [key: string]: Json;
 }

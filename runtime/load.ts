@@ -14,6 +14,7 @@ import { type ArtefactSource, urlSource } from "./sources.ts";
 import { type Tokenizer, createTokenizer } from "./tokenizer.ts";
 import type { WeightsInput } from "./weights.ts";
 
+/** How far `load` has come. */
 export interface LoadProgress {
   readonly phase: "module" | "weights" | "ready";
   /** Of the weights. */
@@ -23,6 +24,7 @@ export interface LoadProgress {
 
 /** A module's bytes, or where they are. */
 export type ModuleBytes = Response | URL | Uint8Array | ArrayBuffer;
+/** A module, compiled or as its bytes. */
 export type ModuleInput = WebAssembly.Module | ModuleBytes;
 
 /** Gives the module of a variant. */

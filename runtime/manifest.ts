@@ -4,6 +4,7 @@
  */
 
 export const manifestFormat = "lfmc-artefact";
+/** The version of the manifest that this runtime reads. */
 export const manifestVersion = 2;
 
 export interface Manifest {
@@ -75,6 +76,7 @@ export interface MemoryMap {
   readonly scratch: Region;
 }
 
+/** A part of the memory, in bytes from its start. */
 export interface Region {
   readonly offset: number;
   readonly bytes: number;
@@ -132,11 +134,13 @@ export function moduleLabel({ name, threads }: Pick<Variant, "name" | "threads">
   return threads ? `${name} threads` : name;
 }
 
+/** A file of C source, with its sha256 in hexadecimal. */
 export interface SourceFile {
   readonly path: string;
   readonly sha256: string;
 }
 
+/** A shard of the weights: its path in the artefact, its size and its sha256 in hexadecimal. */
 export interface WeightPart {
   readonly path: string;
   readonly bytes: number;
@@ -148,6 +152,7 @@ export interface WeightPart {
 /** Bytes of a part that are hashed together. */
 export const weightPieceBytes = 4 * 2 ** 20;
 
+/** A tensor as it lies in the weights. */
 export interface PackedTensor {
   readonly name: string;
   /** Checkpoint tensors it was packed from. */

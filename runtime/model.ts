@@ -43,6 +43,7 @@ export interface Model {
   dispose(): Promise<void>;
 }
 
+/** What a model is put together from. */
 export interface ModelParts {
   readonly manifest: Manifest;
   readonly engine: Engine;

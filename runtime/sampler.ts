@@ -14,6 +14,7 @@ import { ranked } from "./ranking.ts";
 
 const f = Math.fround;
 
+/** How a token is chosen from logits. */
 export interface SamplingSettings extends SamplingDefaults {
   readonly seed: number;
   /**

@@ -8,6 +8,7 @@ import type { Model } from "./model.ts";
 import type { Session } from "./session.ts";
 import { sharedLength } from "./timeline.ts";
 
+/** What a pool may take of a model. */
 export interface SessionPoolOptions {
   /** Most sessions at a time; by default all slots of the model. */
   readonly sessions?: number | undefined;
@@ -22,6 +23,7 @@ interface Waiting {
 /** A past that is this much longer than what is shared with a new prompt is worth a slot of its own, as long as one is free. */
 const worthKeeping = 32;
 
+/** Sessions for those who come and go: in order, the one whose past fits a prompt best. */
 export class SessionPool {
   readonly #model: Model;
   /** Sessions that were not made yet. */

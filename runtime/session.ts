@@ -29,6 +29,7 @@ export interface SessionHost extends GenerationHost {
   assertAlive(): void;
 }
 
+/** A sequence of tokens and the model's state after them, in one slot of the model's memory. */
 export class Session {
   readonly #host: SessionHost;
   readonly #timeline: Timeline;

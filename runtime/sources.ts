@@ -5,6 +5,7 @@ import { type ByteReader, bodyOf, byteReader, skip } from "./bytes.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { type FileSystem, hostFileSystem } from "./file-system.ts";
 
+/** An artefact's files, wherever they are. */
 export interface ArtefactSource {
   /** A whole file; throws `io/missing` or `io/unreadable`. */
   read(path: string, signal?: AbortSignal): Promise<Uint8Array>;

@@ -6,6 +6,7 @@
 /** What one token stands for: bytes of UTF-8 that may begin or end inside a character. */
 export type TokenBytes = (token: number) => Uint8Array;
 
+/** Whole characters from tokens that come one by one: a character may be spread over several. */
 export class TextStream {
   readonly #bytesOf: TokenBytes;
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -7,16 +7,19 @@ import { Tokenizer as hubConstructor } from "@huggingface/tokenizers";
 import { LfmcError } from "./errors.ts";
 import { TextStream } from "./text-stream.ts";
 
+/** How text becomes token ids. */
 export interface EncodeOptions {
   /** Put the beginning-of-sequence token in front; by default as tokenizer_config.json and tokenizer.json say. A text that begins with it gets no second. */
   readonly addBos?: boolean;
 }
 
+/** What a stream of text shows. */
 export interface StreamOptions {
   /** Special tokens that the text shows, as they are written; by default none. */
   readonly shown?: readonly number[] | undefined;
 }
 
+/** Text to token ids and back. */
 export interface Tokenizer {
   /** Token ids of a text; special tokens written out in it become their ids. */
   encode(text: string, options?: EncodeOptions): number[];

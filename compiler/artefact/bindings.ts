@@ -5,7 +5,6 @@
  */
 import type { InterfaceDeclarationStructure, OptionalKind, PropertySignatureStructure, SourceFile } from "ts-morph";
 import type { Limits, Manifest, MemoryMap, ModelFacts, Quantization, SamplingDefaults, SpecialTokens } from "../../runtime/manifest.ts";
-import { required } from "../errors.ts";
 
 type Literal = string | number | null | readonly Literal[];
 

@@ -9,6 +9,7 @@ import { canHash } from "../hash.ts";
 import { cacheApiStore, hasCacheApi } from "./cache-api.ts";
 import { hasOpfs, opfsStore } from "./opfs.ts";
 
+/** Keeps pieces of weights, of at most 4 MiB each, by their sha256 in hexadecimal. */
 export interface PieceStore {
   /** The piece with this sha256, or null. */
   get(hash: string): Promise<Uint8Array | null>;

@@ -13,6 +13,7 @@ import type { Session } from "../session.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { type ChatEvent, ToolCallStream } from "./tool-calls/stream.ts";
 
+/** What a conversation is written with. */
 export interface ChatPrompt extends Pick<RenderOptions, "tools" | "variables"> {
   /** In place of the model's own. */
   readonly template?: ChatTemplate | undefined;
@@ -43,6 +44,7 @@ export interface ChatPart {
 /** stop: the model ended it, or a stop string did; tool_calls: it asks for tools; length: there was no more room, or time. */
 export type FinishReason = "stop" | "tool_calls" | "length";
 
+/** An answer that is whole. */
 export interface ChatResult {
   /** To be put behind the conversation. */
   readonly message: ChatMessage;

@@ -2,6 +2,7 @@
 
 import { type JsonObject, isJsonObject, parseJson } from "../json.ts";
 
+/** A message of a conversation, as OpenAI's API has it. */
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant" | "tool";
   readonly content?: string | null | undefined;
@@ -12,6 +13,7 @@ export interface ChatMessage {
   readonly name?: string | undefined;
 }
 
+/** A call of a tool, as an assistant's message has it. */
 export interface ToolCallMessage {
   readonly id?: string | undefined;
   readonly type?: "function" | undefined;

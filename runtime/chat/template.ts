@@ -21,6 +21,7 @@ export interface TemplateTokens {
   readonly padToken?: string | undefined;
 }
 
+/** What a template is told beside the messages. */
 export interface RenderOptions {
   /** What the model may call; without any, the template is told of none. */
   readonly tools?: readonly Tool[] | undefined;
@@ -34,6 +35,7 @@ export interface RenderOptions {
   readonly maxSeconds?: number | undefined;
 }
 
+/** A way to write a conversation as the model's text. */
 export interface ChatTemplate {
   readonly source: string;
   /** How the model writes calls of tools, null where the template tells of no way. */

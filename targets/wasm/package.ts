@@ -63,16 +63,44 @@ function templateModule(source: string): string {
 }
 
 function readme(manifest: Manifest): string {
-  const { name, model, memory } = manifest;
+  const { name, model, memory, files, weights, variants } = manifest;
+  const packageName = name.toLowerCase();
+  const [part] = weights;
   return `# ${name}
 
-An ${model.type} model of ${model.parameters} parameters, compiled to WebAssembly by lfmc. It needs no network, GPU or native addon.
+An ${model.type} model of ${model.parameters} parameters, compiled to WebAssembly by lfmc ${manifest.lfmc}. It needs no network, GPU or native addon, and gives the same bits on every host. This folder is an npm package:
+\`npm install\` takes it, or what \`npm pack\` makes of it.
 
 ${usageExample(manifest)}
 
+| host | imports | and passes |
+|---|---|---|
+| Node 20.16 or later, Deno, Bun | \`${packageName}\`, or this folder's \`index.js\` | nothing |
+| pages | the same, served with all that lies beside it | nothing; threads need COOP and COEP headers, a strict policy \`script-src 'self' 'wasm-unsafe-eval'\` |
+| workerd (Cloudflare), Vercel's edge | \`${packageName}\` or \`${packageName}/worker\` | ${part ? "`weights`, as below" : "nothing: the modules hold the weights"} |
+${part ? `\n\`\`\`js\n${workerExample(packageName)}\`\`\`\n` : ""}
+\`load\` takes \`threads\`, \`variant\` (${[...new Set(variants.map((variant) => variant.name))].join(", ")}), \`signal\`, \`onProgress\`; [index.d.ts](index.d.ts) tells the rest. \`session.rewind(position)\`, \`session.save()\` and \`model.restore(bytes)\` are exact.
+${files.tokenizer === null ? "" : `\n${partsExample(packageName, files.chatTemplate !== null)}\n`}
 | | |
 |---|---|
 ${factRows(manifest)}
 | memory | ${memory.bytes} bytes, fixed when the model was compiled |
+
+\`npx lfmc verify DIR\` checks these files against [manifest.json](manifest.json). \`private\` in package.json keeps the package off the registry: weights are seldom free to republish.
 `;
+}
+
+/** Weights for an edge worker. */
+function workerExample(packageName: string): string {
+  return `import { load } from "${packageName}/worker";
+const model = await load({ weights: (index, { path }) => env.ASSETS.fetch(\`https://assets/\${path}\`) }); // or a URL, a stream, …
+`;
+}
+
+/** What lies beside the core, for who imports it. */
+function partsExample(packageName: string, hasTemplate: boolean): string {
+  return `\`\`\`js
+import { ${hasTemplate ? "chat" : "chat, createChatTemplate"} } from "${packageName}/chat"; // chat(model, session, messages, { ${hasTemplate ? "tools" : "template: createChatTemplate(source), tools"} })
+import { jsonSchema } from "${packageName}/json-schema"; // session.generate(prompt, { constrain: jsonSchema(model, schema) })
+\`\`\``;
 }

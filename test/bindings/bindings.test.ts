@@ -8,7 +8,8 @@ import { describe, expect, test } from "vitest";
 import { caseFolder } from "../golden/read.ts";
 import { compile } from "../../compiler/index.ts";
 import { compileTo, demoFolder, workFolder } from "../model/support.ts";
-import { createProject, resolutions, typeFaults } from "./typecheck.ts";
+import ts from "typescript";
+import { createProject, quickInfo, resolutions, typeFaults } from "./typecheck.ts";
 
 const folder = await workFolder();
 const tiny = await compileTo(join(folder, "tiny"), { model: caseFolder("dense-tiny"), sessions: 2, context: 96, features: ["simd128"] });
@@ -20,6 +21,7 @@ await createProject(project, { tiny: tiny.folder, demo: demo.folder, native });
 const manifest = tiny.artefact?.manifest;
 if (!manifest) throw new Error("nothing was written");
 const { limits, memory, model } = manifest;
+const demoManifest = demo.artefact?.manifest ?? manifest;
 
 const consumer = `
 import { LfmcError, load, type GenerateOptions, type Model, type VariantName } from "tiny";
@@ -43,7 +45,9 @@ await bare.dispose();
 `;
 
 const textConsumer = `
-import { load } from "demo";
+import { load, type BytesInput, type WeightPart } from "demo";
+import { chat, createChatTemplate, templateOf, type ChatMessage } from "demo/chat";
+import { jsonSchema, regex } from "demo/json-schema";
 import { load as loadInWorker } from "demo/worker";
 
 const model = await load();
@@ -52,6 +56,20 @@ const plain = await load({ tokenizer: null });
 export const none: null = plain.tokenizer;
 const inWorker = await loadInWorker({ weights: new ReadableStream<Uint8Array>(), tokenizer: { json: {} } });
 export const text: string = inWorker.tokenizer.decode([1]);
+const inWorkers = [
+  await loadInWorker({ weights: (index: number, { path, bytes }: WeightPart) => fetch(path + index + bytes) }),
+  await loadInWorker({ weights: async () => new Blob([]), module: ({ name }) => new URL(name, "https://host/") }),
+  await loadInWorker({ weights: new URL("https://host/"), module: new Uint8Array(8), cache: false }),
+];
+const given: BytesInput[] = [new Uint8Array(1), new ArrayBuffer(1), new Blob([]), new Response(), new ReadableStream<Uint8Array>()];
+for (const weights of given) inWorkers.push(await load({ weights, cache: "opfs" }));
+const [first] = inWorkers;
+const messages: ChatMessage[] = [{ role: "user", content: "Hello" }];
+const template = first && (templateOf(first) ?? createChatTemplate("{{ messages }}"));
+if (first && template)
+  for await (const { text: piece, toolCall } of chat(first, first.createSession(), messages, { template, constrain: regex(first, "[a-z]+") }))
+    if (piece === undefined && toolCall?.name === "") throw new Error();
+export const constraint = first && jsonSchema(first, { type: "object" });
 `;
 
 const nativeConsumer = `
@@ -104,6 +122,44 @@ describe.each(Object.keys(resolutions) as (keyof typeof resolutions)[])("moduleR
   test.each(wrong.map(([title, , fault], i) => [title, `wrong-${i}.ts`, fault] as const))("%s is a type error", (_, file, fault) => {
     expect(faults.get(file)).toEqual([expect.stringMatching(fault)]);
   });
+});
+
+test("an editor shows what was compiled, in words and as literal types", () => {
+  const file = join(project, "hover.ts");
+  const text = `import { load } from "demo";
+const model = await load();
+model.manifest.limits.context;
+model.manifest.model.vocabSize;
+model.createSession();
+model.forward([]);
+model.createSession().generate("");
+model.manifest.memory.logits;
+`;
+  const shown = quickInfo(file, text);
+  const { context, logitRows } = demoManifest.limits;
+  const { vocabSize } = demoManifest.model;
+  expect(shown("load")).toMatch(/Promise<Model>.*every option has a default/s);
+  expect(shown("context")).toMatch(new RegExp(`: ${context}\\b.*Positions, a token each`, "s"));
+  expect(shown("vocabSize")).toMatch(new RegExp(`: ${vocabSize}\\b.*vectors of ${vocabSize} f32`, "s"));
+  expect(shown("createSession")).toMatch(new RegExp(`up to ${context} tokens`));
+  expect(shown("forward")).toMatch(new RegExp(`${vocabSize} f32 logits for each of the up to ${logitRows} rows`));
+  expect(shown("generate")).toMatch(/AsyncGenerator<Part.*\w+ \w+/s);
+  expect(shown("logits")).toMatch(new RegExp(`\\[${logitRows}, ${vocabSize}\\] f32`));
+});
+
+test.each(["index", "chat", "json-schema", "worker"])("everything that %s.d.ts declares is described", (name) => {
+  const path = join(demo.folder, `${name}.d.ts`);
+  const program = ts.createProgram([path], resolutions.nodenext);
+  const checker = program.getTypeChecker();
+  const source = program.getSourceFile(path);
+  const module = source && checker.getSymbolAtLocation(source);
+  const declared = module ? checker.getExportsOfModule(module) : [];
+  const bare = declared
+    .map((symbol) => (symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol))
+    .filter((symbol) => symbol.getDocumentationComment(checker).length === 0)
+    .map((symbol) => symbol.name);
+  expect(declared.length).toBeGreaterThan(0);
+  expect(bare).toEqual([]);
 });
 
 test("doc comments tell shapes and bytes", async () => {

@@ -3,7 +3,7 @@
  * other types but the compiler's libraries, and declarations checked too.
  */
 import { mkdir, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import ts from "typescript";
 
 const strict: ts.CompilerOptions = {
@@ -48,4 +48,28 @@ export async function typeFaults(
     faults.set(name, [...(faults.get(name) ?? []), `${where}TS${code} ${ts.flattenDiagnosticMessageText(messageText, " ")}`]);
   }
   return faults;
+}
+
+/** What an editor shows of words in a program of `text` at `path`: of the word's last occurrence its type and its documentation. */
+export function quickInfo(path: string, text: string): (word: string) => string {
+  const host: ts.LanguageServiceHost = {
+    getCompilationSettings: () => resolutions.nodenext,
+    getScriptFileNames: () => [path],
+    getScriptVersion: () => "1",
+    getScriptSnapshot: (name) => {
+      const content = name === path ? text : ts.sys.readFile(name);
+      return content === undefined ? undefined : ts.ScriptSnapshot.fromString(content);
+    },
+    getCurrentDirectory: () => dirname(path),
+    getDefaultLibFileName: ts.getDefaultLibFilePath,
+    fileExists: (name) => name === path || ts.sys.fileExists(name),
+    readFile: (name) => ts.sys.readFile(name),
+    directoryExists: (name) => ts.sys.directoryExists(name),
+    getDirectories: (name) => ts.sys.getDirectories(name),
+  };
+  const service = ts.createLanguageService(host);
+  return (word) => {
+    const info = service.getQuickInfoAtPosition(path, text.lastIndexOf(word));
+    return `${ts.displayPartsToString(info?.displayParts)}\n${ts.displayPartsToString(info?.documentation)}`;
+  };
 }

@@ -5,6 +5,7 @@ import type { Tool, ToolCall } from "../messages.ts";
 import { parseMixed, writePython } from "./python.ts";
 import { parseXml, writeXml } from "./xml.ts";
 
+/** How a model writes calls of tools. */
 export interface Dialect {
   readonly name: string;
   /** What the template of a model that speaks it says. */
@@ -23,6 +24,7 @@ export interface Dialect {
 const markers = { start: "<|tool_call_start|>", end: "<|tool_call_end|>" };
 const tags = { start: "<tool_call>", end: "</tool_call>" };
 
+/** Every known way to write calls of tools; the first that a template tells of is the one. */
 export const dialects: readonly Dialect[] = [
   {
     name: "lfm2",

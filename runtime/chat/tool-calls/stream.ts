@@ -6,6 +6,7 @@
 import type { Tool, ToolCall } from "../messages.ts";
 import type { Dialect } from "./dialect.ts";
 
+/** A piece of an answer: text, or a call of a tool. */
 export type ChatEvent =
   { readonly text: string; readonly toolCall?: undefined } | { readonly toolCall: ToolCall; readonly text?: undefined };
 
@@ -17,6 +18,7 @@ const mostSpace = 256;
 /** Outside of calls, at the beginning of the answer where a list without markers may stand, between markers, or in such a list. */
 type State = "text" | "beginning" | "marked" | "bare";
 
+/** Takes calls of tools out of an answer as it streams. */
 export class ToolCallStream {
   readonly #dialect: Dialect;
   readonly #tools: readonly Tool[];
