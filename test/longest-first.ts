@@ -5,15 +5,19 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 const longest = [
   "bits/bits",
   "conformance/products",
-  "conformance/others",
-  "native/timer",
   "bits/guards",
+  "conformance/others",
   "model/bits",
-  "native/model",
-  "native/bench",
   "conformance/operations",
   "cli/bench",
+  "cli/compile",
   "model/artefact",
+  "native/bench",
+  "native/timer",
+  "native/model",
+  "cli/usage",
+  "c/library",
+  "model/golden",
   "conformance/mutation",
 ];
 

@@ -17,6 +17,8 @@ const run = promisify(execFile);
 /** A golden case with numbers stored in some way. */
 export interface BitsCase extends NumericOptions {
   readonly model: GoldenCase;
+  /** Rows of a call, at most; with few of them there is less code. */
+  readonly prefillChunk?: number;
 }
 
 /** `dense-tiny q4_0 kv q8_0`. */

@@ -9,7 +9,7 @@ import { parseKernel } from "../../compiler/kernel/parse.ts";
 import { printKernel } from "../../compiler/kernel/print.ts";
 import { caseFolder } from "../golden/read.ts";
 import { demoFolder, shapesFolder, workFolder } from "../model/support.ts";
-import { json, lfmc, output, record } from "./support.ts";
+import { json, lfmc, oneModule, output, record } from "./support.ts";
 
 const folder = await workFolder();
 const tiny = caseFolder("dense-tiny");
@@ -55,7 +55,7 @@ test("--features leaves out what an engine may not be asked for", async () => {
 
 test("--json tells what was written, and stdout holds nothing else", async () => {
   const artefact = join(folder, "json");
-  const result = await json(["compile", tiny, "-o", artefact, "--name", "my-model", "--sessions", "2", "--context", "512"]);
+  const result = await json(["compile", tiny, "-o", artefact, "--name", "my-model", "--sessions", "2", "--context", "512", ...oneModule]);
   const manifest = record(JSON.parse(await readFile(join(artefact, "manifest.json"), "utf8")));
   expect(result).toMatchObject({ name: "my-model", output: artefact, limits: { sessions: 2, context: 512 }, warnings: [] });
   expect(result.embedded).toBe(false);
@@ -68,7 +68,17 @@ test.each([
   ["moe-bias", "c-x86"],
 ] as const)("--dry-run gives the plan of the real thing and writes nothing: %s, %s", async (name, target) => {
   const parent = join(folder, "dry");
-  const args = ["compile", join(caseFolder(name), "config.json"), "--target", target, "--context", "300", "--name", "planned"];
+  const args = [
+    "compile",
+    join(caseFolder(name), "config.json"),
+    "--target",
+    target,
+    "--context",
+    "300",
+    "--name",
+    "planned",
+    ...(target === "wasm-simd" ? oneModule : []),
+  ];
   const dry = await json([...args, "--dry-run", "-o", join(parent, "artefact")]);
   await expect(readdir(parent)).rejects.toThrow("ENOENT");
   expect(dry.output).toBeNull();
@@ -91,13 +101,13 @@ test("--embed-weights writes no weights files, and says so", async () => {
 });
 
 test("--dry-run of a checkpoint goes by the types that its weights are stored in", async () => {
-  const args = ["compile", caseFolder("moe-bias"), "--quant", "keep"];
+  const args = ["compile", caseFolder("moe-bias"), "--quant", "keep", ...oneModule];
   const real = await json([...args, "-o", join(folder, "kept")]);
   expect((await json([...args, "--dry-run"])).memory).toEqual(real.memory);
 });
 
 test("--dry-run of a published shape needs no weights", async () => {
-  expect(await output(["compile", join(shapesFolder, "LFM2-350M"), "--dry-run"])).toMatch(/^weights +\d+ +\d+$/m);
+  expect(await output(["compile", join(shapesFolder, "LFM2-350M"), "--dry-run", ...oneModule])).toMatch(/^weights +\d+ +\d+$/m);
 });
 
 test("a session's state is told apart: the KV cache, the rings of the short convolutions and their checkpoints", async () => {
@@ -109,7 +119,7 @@ test("a session's state is told apart: the KV cache, the rings of the short conv
   const checkpointBytes = (context / 128 - 1) * convolutions * (taps - 1) * hidden * 4;
   const bytes = kvCacheBytes + ringBytes + checkpointBytes;
 
-  const args = ["compile", join(shapesFolder, "LFM2-350M"), "--dry-run", "--context", String(context), "--sessions", "2"];
+  const args = ["compile", join(shapesFolder, "LFM2-350M"), "--dry-run", "--context", String(context), "--sessions", "2", ...oneModule];
   const plan = await json(args);
   expect(plan.session).toEqual({ bytes, kvCacheBytes, ringBytes, checkpointBytes });
   expect(record(record(plan.memory).state)).toMatchObject({ bytes: 2 * bytes, slotBytes: bytes });
@@ -127,7 +137,7 @@ test("--max-memory takes units, and a plan that fits passes", async () => {
 
 test("--emit writes the stages as text that reads back, and the code as text that assembles", async () => {
   const artefact = join(folder, "stages");
-  await output(["compile", tiny, "-o", artefact, "--emit", "graph,kernels,plan,wat"]);
+  await output(["compile", tiny, "-o", artefact, "--emit", "graph,kernels,plan,wat", ...oneModule]);
   const read = (name: string) => readFile(join(artefact, name), "utf8");
 
   const graph = await read("graph.txt");

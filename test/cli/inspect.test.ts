@@ -56,7 +56,7 @@ test.each([
 
 test("an artefact of more than 4 GiB needs memory64, and its --wat says so and assembles", async () => {
   const wide = join(folder, "wide");
-  await output(["compile", tiny, "-o", wide, "--context", "96", "--sessions", "65536"]);
+  await output(["compile", tiny, "-o", wide, "--context", "96", "--sessions", "65536", "--features", "simd128,memory64"]);
   expect(await output(["inspect", wide])).toMatch(/needs simd128, memory64$/m);
   const text = await output(["inspect", wide, "--wat"]);
   expect(text).toMatch(/\(import "env" "memory" \(memory \(;0;\) i64 \d+ \d+\)\)/);

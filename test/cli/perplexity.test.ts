@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { caseFolder } from "../golden/read.ts";
 import { demoFolder, workFolder } from "../model/support.ts";
-import { compileModel, json, lfmc, output } from "./support.ts";
+import { compileModel, json, lfmc, oneModule, output } from "./support.ts";
 
 const folder = await workFolder();
 const text = join(folder, "text.txt");
@@ -17,7 +17,7 @@ beforeAll(async () => {
   );
   await Promise.all([
     compileModel(q4),
-    output(["compile", demoFolder, "--quant", "f32", "-o", f32]),
+    output(["compile", demoFolder, "--quant", "f32", ...oneModule, "-o", f32]),
     output(["compile", demoFolder, "--context", "8", "-o", short]),
   ]);
 });
@@ -95,8 +95,8 @@ describe("refused", () => {
   beforeAll(async () => {
     await writeFile(bytes, Uint8Array.of(0x61, 0xff));
     await writeFile(empty, "");
-    await compileModel(silent, caseFolder("dense-tiny"));
-    await output(["compile", demoFolder, "--context", "1", "-o", single]);
+    await compileModel(silent, caseFolder("dense-tiny"), oneModule);
+    await output(["compile", demoFolder, "--context", "1", ...oneModule, "-o", single]);
   });
 
   test.each<readonly [string, args: readonly string[], message: RegExp]>([

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { caseFolder, readGolden } from "../golden/read.ts";
 import { demoFolder, workFolder } from "../model/support.ts";
-import { compileModel, json, lfmc, output, record } from "./support.ts";
+import { compileModel, json, lfmc, oneModule, output, record } from "./support.ts";
 
 const folder = await workFolder();
 const demo = join(folder, "demo");
@@ -96,7 +96,7 @@ test("--tokens are taken as they are, and the prompt's text is the same with BOS
 
 test("a model without a tokenizer runs on ids, gives the reference's greedy tokens, and an empty text", async () => {
   const artefact = join(folder, "odd");
-  await output(["compile", caseFolder("dense-odd"), "--quant", "f32", "-o", artefact]);
+  await output(["compile", caseFolder("dense-odd"), "--quant", "f32", ...oneModule, "-o", artefact]);
   const { ids, greedyIds } = readGolden("dense-odd");
   const flags = ["--tokens", ids.join(","), "--max-tokens", "32", "--temperature", "0"];
   expect(await json(["run", artefact, ...flags, "--ignore-eos"])).toMatchObject({ tokens: greedyIds, text: "", promptTokens: ids.length });
@@ -107,7 +107,7 @@ test("a model without a tokenizer runs on ids, gives the reference's greedy toke
 
 test("an end token ends the text unless --ignore-eos is given", async () => {
   const artefact = join(folder, "eos");
-  await output(["compile", caseFolder("dense-tiny"), "--quant", "f32", "-o", artefact]);
+  await output(["compile", caseFolder("dense-tiny"), "--quant", "f32", ...oneModule, "-o", artefact]);
   const manifest = join(artefact, "manifest.json");
   const { ids, greedyIds } = readGolden("dense-tiny");
   const end = greedyIds[5] ?? NaN;

@@ -59,8 +59,11 @@ export function record(value: unknown): Readonly<Record<string, unknown>> {
   return { ...value };
 }
 
-/** Compiles the demo model, or another, with default options. */
-export async function compileModel(folder: string, model: string = demoFolder): Promise<string> {
-  await output(["compile", model, "-o", folder]);
+/** Flags of a compile of one module, where modules are not the point: four take their time. */
+export const oneModule = ["--features", "simd128"];
+
+/** Compiles the demo model, or another, with default options or more flags. */
+export async function compileModel(folder: string, model: string = demoFolder, flags: readonly string[] = []): Promise<string> {
+  await output(["compile", model, "-o", folder, ...flags]);
   return folder;
 }

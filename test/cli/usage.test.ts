@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { packageVersion } from "../../compiler/index.ts";
 import { caseFolder } from "../golden/read.ts";
 import { demoFolder, shapesFolder, workFolder } from "../model/support.ts";
-import { compileModel, lfmc } from "./support.ts";
+import { compileModel, lfmc, oneModule } from "./support.ts";
 
 const folder = await workFolder();
 const tiny = caseFolder("dense-tiny");
@@ -16,7 +16,7 @@ const artefact = join(folder, "tiny");
 const nowhere = join(folder, "nowhere");
 
 beforeAll(async () => {
-  await compileModel(artefact, tiny);
+  await compileModel(artefact, tiny, oneModule);
 });
 
 describe("0", () => {

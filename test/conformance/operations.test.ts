@@ -11,7 +11,9 @@ import { attempts, operandBytes, operationCases, type OperandKind, type Operatio
 import { distinct, probed, runnable, type Built, type ConformanceTarget } from "./targets.ts";
 
 const names = Object.keys(operations) as readonly OperationName[];
-const runsPerCase = 25;
+/** Other ones in every run of the tests. */
+const runsPerCase = 15;
+const casesOf = new Map(names.map((op) => [op, operationCases(op)]));
 
 test("every operation has cases, and every case its operation", () => {
   expect(Object.keys(attempts).toSorted()).toEqual([...names].toSorted());
@@ -80,7 +82,9 @@ function agrees(each: OperationCase, built: Built): fc.IPropertyWithHooks<[reado
   const inputs = fc.tuple(...each.operands.map(({ type, kind }) => operandNumbers(type, kind)));
   return fc.property(inputs, (lanes) => {
     const { expected, actual } = outcomes(each, built, inputBytes(each, lanes));
-    expect(withoutNaN(actual, each.result), each.name).toEqual(withoutNaN(expected, each.result));
+    const [found, wanted] = [withoutNaN(actual, each.result), withoutNaN(expected, each.result)];
+    // Bytes that are equal, nearly always, are seen to be so faster than by an assertion.
+    if (Buffer.compare(found, wanted) !== 0) expect(found, each.name).toEqual(wanted);
   });
 }
 
@@ -104,7 +108,7 @@ describe.each(runnable)("$name", (target) => {
   const own = instructions.filter((op) => !target.lacks.includes(op));
   describe.each([true, false])("optimised: %s", (optimize) => {
     test("every operation", { timeout: 240_000 }, async () => {
-      const cases = own.flatMap(operationCases);
+      const cases = own.flatMap((op) => casesOf.get(op) ?? []);
       for (const { kernel } of cases) verifyKernel(kernel);
       const kernels = cases.map(({ kernel }) => kernel);
       await withBuilt(target, kernels, optimize, (built) => {

@@ -62,23 +62,41 @@ export function difference({ regions }: Image, expected: Uint8Array, actual: Uin
   return `${total} bytes differ, the first at ${describePlace(regions, at)}: ${word(expected)} expected, ${word(actual)} found`;
 }
 
-/** Runs all cases on one build of their kernels; returns the differences, each with its case. Also what no target may assume otherwise. */
-export async function faultsOf(
-  target: ConformanceTarget,
-  cases: readonly Case[],
-  options: Omit<BuildOptions, "memoryBytes">,
-): Promise<readonly string[]> {
-  const kernels = kernelsOf(cases);
-  for (const kernel of kernels) verifyKernel(kernel);
-  const built = await target.build(kernels, { ...options, memoryBytes: memoryBytesOf(cases) });
-  try {
-    return cases.flatMap((each) => {
-      const fault = faultOf(each, built);
-      return fault === undefined ? [] : [`${caseName(each)}: ${fault}`];
-    });
-  } finally {
-    built.close?.();
-  }
+/** Bytes of memory up to which cases share a build: every call passes the whole memory to its program and back. */
+const littleMemory = 1 << 16;
+
+/** The kernels of many cases, built for a target when they are first needed, in as few builds as keep memories small: a compiler's start takes time. */
+export interface Builds {
+  /** Runs some of the cases; returns the differences, each with its case. Also what no target may assume otherwise. */
+  readonly faultsOf: (cases: readonly Case[]) => Promise<readonly string[]>;
+  readonly close: () => Promise<void>;
+}
+
+export function createBuilds(target: ConformanceTarget, cases: readonly Case[], options: Omit<BuildOptions, "memoryBytes">): Builds {
+  const large = new Set(cases.filter((each) => memoryBytesOf([each]) > littleMemory).map(({ kernel }) => kernel.name));
+  const started = new Map<boolean, Promise<Built>>();
+  const build = async (isLarge: boolean): Promise<Built> => {
+    const own = cases.filter(({ kernel }) => large.has(kernel.name) === isLarge);
+    const kernels = kernelsOf(own);
+    for (const kernel of kernels) verifyKernel(kernel);
+    return await target.build(kernels, { ...options, memoryBytes: memoryBytesOf(own) });
+  };
+  return {
+    faultsOf: async (some) => {
+      const faults: string[] = [];
+      for (const each of some) {
+        const isLarge = large.has(each.kernel.name);
+        const building = started.get(isLarge) ?? build(isLarge);
+        started.set(isLarge, building);
+        const fault = faultOf(each, await building);
+        if (fault !== undefined) faults.push(`${caseName(each)}: ${fault}`);
+      }
+      return faults;
+    },
+    close: async () => {
+      for (const built of await Promise.allSettled(started.values())) if (built.status === "fulfilled") built.value.close?.();
+    },
+  };
 }
 
 /** Digests of the bytes that cases leave when interpreted, by name: targets share most kernels, and interpreting takes the time. */

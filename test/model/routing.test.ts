@@ -12,10 +12,13 @@ import { compile } from "../../compiler/index.ts";
 import { rowBytes } from "../../compiler/kernel/library/rows.ts";
 import { roundUp } from "../../compiler/numeric/quantize.ts";
 import { loadTarget } from "../../compiler/targets.ts";
+import { isInstalled, toolchains } from "../bits/toolchains.ts";
 import { caseFolder, goldenCases, readGolden, type GoldenCase } from "../golden/read.ts";
 import { workFolder } from "./support.ts";
 
 const folder = await workFolder();
+// clang takes a quarter of gcc's time for portable code.
+if (isInstalled(toolchains.clang.compiler)) process.env.CC = toolchains.clang.compiler;
 const mixtures = goldenCases.filter((name) => name.startsWith("moe-"));
 const places = [
   { target: "wasm-simd", variant: "simd128" },
@@ -66,7 +69,15 @@ async function routedBy(
 ): Promise<readonly Routing[]> {
   const target = await loadTarget(targetName);
   const artefact = join(folder, `${name}-${targetName}`);
-  const options = { model: caseFolder(name), target: targetName, quant: "f32", prefillChunk: ids.length, name: "routing" } as const;
+  const modules = targetName === "wasm-simd" ? ({ features: ["simd128"] } as const) : {};
+  const options = {
+    model: caseFolder(name),
+    target: targetName,
+    ...modules,
+    quant: "f32",
+    prefillChunk: ids.length,
+    name: "routing",
+  } as const;
   const { programs } = await compile({ ...options, output: artefact });
   const planned = programs.find(({ variant }) => variant.name === variantName);
   if (!planned) throw new Error(`no variant ${variantName}`);

@@ -52,7 +52,10 @@ export async function openNative(folder: string, options: Omit<LoadOptions, "bas
   return await load({ base: pathToFileURL(`${folder}/`), library: pathToFileURL(path), verify: true, ...options });
 }
 
-/** Compiles a model for a C target. Its library is built by a quick compiler, unless CC says another, in a cache that outlives the tests, because a compiler takes its time. */
+/**
+ * Compiles a model for a C target. Its library is built in a cache that outlives the tests, because a compiler takes its time, by a quick compiler
+ * unless CC says another.
+ */
 export async function compileNative(folder: string, options: Omit<CompileOptions, "output">): Promise<string> {
   process.env.XDG_CACHE_HOME = join(root, "node_modules", ".cache");
   // clang takes a quarter of gcc's time for portable code.

@@ -20,16 +20,15 @@ const { gcc, clang, armGcc } = toolchains;
 const emulatedTiles = ["-include", fileURLToPath(new URL("emulated-tiles.h", import.meta.url))];
 
 export const cTargets: readonly ConformanceTarget[] = [
-  cTarget(scalar, clang),
+  { ...cTarget(scalar, clang), enough: "all" },
   // gcc unrolls the lanes of portable code, which takes it four times as long as clang.
-  { ...cTarget(scalar, gcc), sample: 13 },
+  { ...cTarget(scalar, gcc), enough: "some" },
   cTarget(avx2, gcc),
   { ...cTarget(avxVnni, clang), like: "C avx2, gcc" },
   cTarget(avx512Vnni, gcc),
   { ...cTarget(amx, gcc), like: "C avx512-vnni, gcc" },
   { ...cTarget(amx, gcc, emulatedTiles), name: "C amx, emulated tiles", like: "C avx512-vnni, gcc", skip: obstacleOf(avx512Vnni, gcc) },
-  // The emulator takes its time.
-  { ...cTarget(neon, armGcc), sample: 5 },
+  cTarget(neon, armGcc),
   { ...cTarget(neonDot, armGcc), like: "C neon, gcc" },
   { ...cTarget(neonI8mm, armGcc), like: "C neon, gcc" },
 ];
@@ -46,6 +45,7 @@ function cTarget(isa: Isa, toolchain: Toolchain, more: readonly string[] = []): 
     atoms: isa.atoms,
     lacks: [],
     like: null,
+    enough: "forms",
     skip: obstacleOf(isa, toolchain),
     build: (kernels, { memoryBytes, optimize, mayWarn = false }) => {
       const flags = [...toolchain.flags, ...more, ...(mayWarn ? ["-w"] : []), optimize ? "-O1" : "-O0"];
