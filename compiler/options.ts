@@ -1,4 +1,5 @@
 /** What can be asked of a compile, with the defaults of the command line. */
+import { isBuiltin } from "node:module";
 import { LfmcError } from "./errors.ts";
 import type { ModelConfig } from "./import/config.ts";
 import type { WeightFormat } from "./passes/index.ts";
@@ -88,7 +89,13 @@ const packageNames = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/;
 export function packageName(model: string): string {
   const legal = model.replace(/[^A-Za-z0-9_.-]+/g, "-").slice(0, 100);
   const rest = legal.replace(/^[^A-Za-z0-9]+/, "").slice(0, 90);
-  return packageNames.test(legal) ? legal : rest === "" ? "model" : `model-${rest}`;
+  return isPackageName(legal) ? legal : rest === "" ? "model" : `model-${rest}`;
+}
+
+/** Whether npm takes it, in lower case, and hosts find the package by it. */
+function isPackageName(name: string): boolean {
+  const taken = name.toLowerCase();
+  return packageNames.test(name) && !isBuiltin(taken) && !["node_modules", "favicon.ico"].includes(taken);
 }
 
 /** Refuses options that cannot be met, before anything is read. Throws usage/flag. */
@@ -96,10 +103,10 @@ export function checkOptions({ output, dryRun, name, maxMemory, shardSize, embed
   if ((output === undefined && !dryRun) || output === "") {
     throw new LfmcError("usage/flag", "is missing", { subject: "-o", hint: "name the artefact's folder, or pass --dry-run" });
   }
-  if (name !== undefined && !packageNames.test(name)) {
+  if (name !== undefined && !isPackageName(name)) {
     throw new LfmcError("usage/flag", `${JSON.stringify(name)} is no package name`, {
       subject: "--name",
-      hint: "use letters, digits, dots, dashes and underscores, a letter or digit first",
+      hint: "use letters, digits, dots, dashes and underscores, a letter or digit first, and no name of a module that hosts have",
     });
   }
   if (maxMemory !== undefined) wholeNumber("--max-memory", maxMemory, Number.MAX_SAFE_INTEGER);

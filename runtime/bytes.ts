@@ -133,7 +133,8 @@ function isAsyncIterable(given: unknown): given is AsyncIterable<unknown> {
   return typeof given === "object" && given !== null && Symbol.asyncIterator in given;
 }
 
-function kindOf(given: unknown): string {
+/** What a value is, in a word, for errors. */
+export function kindOf(given: unknown): string {
   return given === null || given === undefined ? String(given) : Object.prototype.toString.call(given).slice(8, -1);
 }
 

@@ -22,9 +22,13 @@ export interface Engine {
 
 /** One token at one place of one session. */
 export interface Row {
+  /** Its id, below vocabSize. */
   readonly token: number;
+  /** The session slot whose state it reads and writes, from 0. */
   readonly slot: number;
+  /** Its place in the session, from 0; rows of a slot follow each other. */
   readonly position: number;
+  /** Whether the logits of the token after it are computed. */
   readonly wantsLogits: boolean;
 }
 

@@ -27,14 +27,18 @@ export interface ErrorDetails {
   readonly subject: string;
   /** The way out, as an instruction. */
   readonly hint: string;
+  /** The error behind it, if any. */
   readonly cause?: unknown;
 }
 
 /** The artefact, the call or the host is at fault. `message` reads "<subject>: <fact>", `hint` says how to go on. */
 export class LfmcError extends Error {
   override readonly name = "LfmcError";
+  /** What kind of fault it is. */
   readonly code: ErrorCode;
+  /** What is at fault. */
   readonly subject: string;
+  /** The way out. */
   readonly hint: string;
 
   constructor(code: ErrorCode, fact: string, details: ErrorDetails) {

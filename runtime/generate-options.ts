@@ -17,6 +17,7 @@ import type { Tokenizer } from "./tokenizer.ts";
 export interface PrefillOptions {
   /** Rows a forward call, at most the compiled limit, which is the default. Any split gives the same bits. */
   readonly prefillChunk?: number | undefined;
+  /** Ends the call between two forward calls, with `run/aborted`; the session stays usable. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -26,9 +27,13 @@ export interface GenerateOptions extends PrefillOptions {
   readonly maxTokens?: number | undefined;
   /** 0: always the likeliest token. */
   readonly temperature?: number | undefined;
+  /** Only so many of the likeliest tokens may come; 0: all. */
   readonly topK?: number | undefined;
+  /** Only the likeliest tokens whose probabilities make up this much may come; 1: all. */
   readonly topP?: number | undefined;
+  /** Only tokens at least this much as likely as the likeliest may come; 0: all. */
   readonly minP?: number | undefined;
+  /** Divides the positive logits of tokens that the session has, and multiplies the others; 1: none. */
   readonly repetitionPenalty?: number | undefined;
   /** By default a random one, told in the result. */
   readonly seed?: number | undefined;
@@ -36,6 +41,7 @@ export interface GenerateOptions extends PrefillOptions {
   readonly sample?: Sampler | undefined;
   /** Strings that end the text, themselves not shown; they may lie across tokens. */
   readonly stop?: string | readonly string[] | undefined;
+  /** Go on after the model's end tokens. */
   readonly ignoreEos?: boolean | undefined;
   /** Tokens that end the text, beside the model's own. */
   readonly endTokens?: readonly number[] | undefined;

@@ -16,7 +16,9 @@ export type StopReason = "eos" | "length" | "stop" | "context" | "time";
 
 /** One generated token and the text that became certain with it, often empty where a character or stop string is unfinished. */
 export interface Part {
+  /** Its id. */
   readonly token: number;
+  /** What became certain with it; of a special token nothing. */
   readonly text: string;
   /** How likely the token was; only where `logprobs` asked for it. */
   readonly logprob?: TokenLogprob;
@@ -26,6 +28,7 @@ export interface Part {
 export interface GenerationStats {
   /** Tokens evaluated before the first sample: the prompt, and what the session had not yet evaluated. */
   readonly promptTokens: number;
+  /** Tokens that were yielded, an end token included. */
   readonly generatedTokens: number;
   /** From the call to the first token; 0 where there was none. */
   readonly firstTokenSeconds: number;
@@ -33,14 +36,17 @@ export interface GenerationStats {
   readonly prefillTokensPerSecond: number;
   /** Over the tokens after the first; the caller's own time between tokens is not counted. */
   readonly decodeTokensPerSecond: number;
+  /** Forward calls from the prompt to the last token. */
   readonly forwardPasses: number;
 }
 
 /** How a generation ended, and what it took. */
 export interface GenerationResult {
+  /** Why it ended. */
   readonly stopReason: StopReason;
   /** Seed that repeats this generation. */
   readonly seed: number;
+  /** Counts, seconds and tokens a second. */
   readonly stats: GenerationStats;
 }
 

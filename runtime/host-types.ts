@@ -9,7 +9,6 @@ declare global {
   interface Response {}
   interface URL {}
   namespace WebAssembly {
-    interface Memory {}
     interface Module {}
   }
 }

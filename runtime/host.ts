@@ -18,6 +18,11 @@ export function hostPlatform(): string | null {
   return hostProcess()?.platform ?? null;
 }
 
+/** Whether the host is a page or a worker of one, and no edge worker: those start no workers of their own. */
+export function isBrowser(): boolean {
+  return hostProcess() === null && Reflect.has(globalThis, "Worker");
+}
+
 /** Whether `value` has functions of these names: what is asked of a module before it is trusted to be the one meant. */
 export function hasFunctions<Name extends string>(
   value: unknown,

@@ -1,6 +1,6 @@
 /** From a WebAssembly artefact to an engine: the choice of its variant, the memory, the module, the weights in their place. */
 import { untilAborted } from "./abort.ts";
-import { bodyOf } from "./bytes.ts";
+import { bodyOf, kindOf, unreadable } from "./bytes.ts";
 import { openStore } from "./cache/piece-store.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { detectFeatures, selectVariant, threadCount } from "./features.ts";
@@ -59,8 +59,16 @@ async function openModule(variants: readonly Variant[], source: ArtefactSource, 
     return open;
   }
   const variant = selectVariant(variants, detectFeatures(), options);
-  const opening = Promise.resolve(given ? given(variant) : source.read(variant.module, signal));
+  const opening = given ? moduleFrom(given, variant) : source.read(variant.module, signal);
   return moduleOf(await untilAborted(opening, signal, variant.module), [variant], options);
+}
+
+async function moduleFrom(give: ModuleFunction, variant: Variant): Promise<ModuleInput> {
+  try {
+    return await give(variant);
+  } catch (cause) {
+    throw cause instanceof LfmcError ? cause : unreadable(variant.module, cause);
+  }
 }
 
 /** A module that is one of `variants`; throws `artefact/mismatch` where it is none of them. */
@@ -120,7 +128,11 @@ async function moduleBytes(given: ModuleBytes, signal: AbortSignal | undefined):
   if (given instanceof Uint8Array) return given;
   if (given instanceof ArrayBuffer) return new Uint8Array(given);
   if (given instanceof URL) return urlSource(given).read(given.href, signal);
-  return bodyOf(given, "module", signal);
+  if (given instanceof Response) return bodyOf(given, "module", signal);
+  throw new LfmcError("run/input", `is given as ${kindOf(given)}`, {
+    subject: "module",
+    hint: "Give a WebAssembly.Module, a URL, a Response that has come, or bytes.",
+  });
 }
 
 async function openWeights(

@@ -16,9 +16,11 @@ import type { WeightsInput } from "./weights.ts";
 
 /** How far `load` has come. */
 export interface LoadProgress {
+  /** What comes now: the code, the weights, or nothing more. */
   readonly phase: "module" | "weights" | "ready";
   /** Of the weights. */
   readonly loadedBytes: number;
+  /** The same, once all are there. */
   readonly totalBytes: number;
 }
 
@@ -62,7 +64,9 @@ export interface LoadOptions extends VariantWish {
    * default in the origin private file system, else by the Cache API, where the host has no files and the artefact comes by http(s).
    */
   readonly cache?: CacheWish | undefined;
+  /** Ends the load at once, with `run/aborted`; all that was read is let go of. */
   readonly signal?: AbortSignal | undefined;
+  /** Is told of every phase, and of the weights as they come. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 

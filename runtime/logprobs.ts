@@ -6,6 +6,7 @@ import { argmax } from "./sampler.ts";
 
 /** Natural logarithms of probabilities, rounded to binary32; -Infinity for what cannot come. */
 export interface TokenLogprob {
+  /** The chosen token's. */
   readonly logprob: number;
   /** The likeliest tokens, ties to the lower id. */
   readonly top: readonly { readonly token: number; readonly logprob: number }[];

@@ -45,12 +45,19 @@ export interface Model {
 
 /** What a model is put together from. */
 export interface ModelParts {
+  /** What the artefact is. */
   readonly manifest: Manifest;
+  /** What runs it. */
   readonly engine: Engine;
+  /** null for none. */
   readonly tokenizer: Tokenizer | null;
+  /** Its source; null, the default, for none. */
   readonly chatTemplate?: string | null;
+  /** The variant that the engine is of; null, the default, where it is of none. */
   readonly variant?: Variant | null;
+  /** Threads that run it, 1 by default. */
   readonly threads?: number;
+  /** What the model is to tell of its loading. */
   readonly loadSeconds?: number;
 }
 

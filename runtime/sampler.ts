@@ -16,6 +16,7 @@ const f = Math.fround;
 
 /** How a token is chosen from logits. */
 export interface SamplingSettings extends SamplingDefaults {
+  /** A whole number; with it the same tokens are drawn again. */
   readonly seed: number;
   /**
    * Token id -> what is added to its logit before anything else, rounded to binary32; -Infinity forbids the token. Keys are decimal, as in

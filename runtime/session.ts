@@ -10,13 +10,17 @@ import type { Timeline } from "./timeline.ts";
 
 /** `generate` to its end. */
 export interface Completion extends GenerationResult {
+  /** The generated text, without the prompt. */
   readonly text: string;
+  /** Its token ids, an end token included. */
   readonly tokens: readonly number[];
 }
 
 /** What a session of a batch reads. */
 export interface Turn {
+  /** A session of the model. */
   readonly session: Session;
+  /** Token ids to append to it. */
   readonly tokens: readonly number[];
 }
 

@@ -4,6 +4,7 @@
 import { type ByteReader, bodyOf, byteReader, skip } from "./bytes.ts";
 import { LfmcError, throwIfAborted } from "./errors.ts";
 import { type FileSystem, hostFileSystem } from "./file-system.ts";
+import { isBrowser } from "./host.ts";
 
 /** An artefact's files, wherever they are. */
 export interface ArtefactSource {
@@ -21,7 +22,7 @@ export function urlSource(base: URL): ArtefactSource {
 
 function fetchSource(base: URL): ArtefactSource {
   const get = async (url: URL, signal: AbortSignal | undefined): Promise<Response> =>
-    await fetch(url, signal ? { signal } : {}).catch((cause: unknown) => {
+    await fetch(url, requestOf(signal)).catch((cause: unknown) => {
       throwIfAborted(signal, url.href);
       throw new LfmcError("io/unreadable", "cannot be fetched", {
         subject: url.href,
@@ -44,13 +45,19 @@ function fetchSource(base: URL): ArtefactSource {
   };
 }
 
+/** Browsers ask the server whether what they have is still right: the files of two versions do not go together. Edge workers do not know the word. */
+function requestOf(signal: AbortSignal | undefined): RequestInit {
+  return { ...(isBrowser() && { cache: "no-cache" }), ...(signal && { signal }) };
+}
+
 /** The answer to a request for the bytes from `start` on: just these, or the whole; null where it is neither. */
 async function getFrom(url: URL, start: number, signal: AbortSignal | undefined): Promise<Response | null> {
   try {
-    const response = await fetch(url, { headers: { range: `bytes=${start}-` }, ...(signal && { signal }) });
+    const response = await fetch(url, { ...requestOf(signal), headers: { range: `bytes=${start}-` } });
     // Across origins this header is hidden unless the server shows it; then the status has to do.
     const range = response.headers.get("content-range");
-    const isRest = response.status === 206 && (range === null || range.startsWith(`bytes ${start}-`));
+    const [, first, last, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(range ?? "") ?? [];
+    const isRest = response.status === 206 && (range === null || (Number(first) === start && Number(last) + 1 === Number(total)));
     if (isRest || response.status === 200) return response;
     await response.body?.cancel();
     return null;

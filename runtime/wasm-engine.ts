@@ -53,7 +53,7 @@ export async function compileModule(subject: string, bytes: Uint8Array): Promise
   } catch (cause) {
     throw new LfmcError("run/variant", "the engine does not compile this module", {
       subject,
-      hint: "Where code may not be generated at run time, import the module statically and pass it to load as `module`.",
+      hint: "In a page, the policy must allow 'wasm-unsafe-eval'. Where code may not be generated, import the module statically and pass it as `module`.",
       cause,
     });
   }

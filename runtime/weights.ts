@@ -54,7 +54,8 @@ export async function loadWeights(
   { store: given, ...options }: WeightsOptions,
 ): Promise<void> {
   const { signal } = options;
-  const store = given ? reliable(given, signal) : null;
+  const wanted = parts.flatMap(({ pieces }) => pieces);
+  const store = given ? reliable(given, wanted, signal) : null;
   const loading: Loading = { ...options, reader, store };
   /** What was read last, and is looked at while the next piece arrives. */
   let last: Piece | null = null;
@@ -68,7 +69,7 @@ export async function loadWeights(
       last = (await arriving) ? piece : null;
     }
     if (last) await finish(loading, last);
-    await store?.keep(parts.flatMap(({ pieces }) => pieces));
+    await store?.keep(wanted);
   } finally {
     reader.close();
   }

@@ -3,7 +3,13 @@
  * that the artefact lacks is a type error, and an editor shows limits, shapes and bytes. The only file that knows ts-morph, which takes
  * a quarter of a second to import: it is loaded when an artefact is written, and by nothing else.
  */
-import type { InterfaceDeclarationStructure, OptionalKind, PropertySignatureStructure, SourceFile } from "ts-morph";
+import type {
+  InterfaceDeclarationStructure,
+  OptionalKind,
+  PropertySignatureStructure,
+  SourceFile,
+  TypeAliasDeclarationStructure,
+} from "ts-morph";
 import type { Limits, Manifest, MemoryMap, ModelFacts, Quantization, SamplingDefaults, SpecialTokens } from "../../runtime/manifest.ts";
 
 type Literal = string | number | null | readonly Literal[];
@@ -27,8 +33,9 @@ export async function bindingFiles(manifest: Manifest): Promise<readonly { reado
   const index = text("index.d.ts", (file) => {
     writeIndex(file, manifest);
   });
-  const parts = ["chat", "json-schema"].map((part) =>
+  const parts = Object.entries(partDocs).map(([part, doc]) =>
     text(`${part}.d.ts`, (file) => {
+      file.addStatements(`/** ${doc} */`);
       file.addExportDeclaration({ moduleSpecifier: `./types/${part}/index.js` });
     }),
   );
@@ -39,53 +46,109 @@ export async function bindingFiles(manifest: Manifest): Promise<readonly { reado
   return [index, ...parts, worker];
 }
 
+/** What stands beside the core in every artefact. */
+const partDocs = {
+  chat: "Conversations by a chat template, and calls of tools in their answers.",
+  "json-schema": "Output that fits a JSON schema or a pattern, as the option `constrain` of `generate`.",
+};
+
 /** Whether the artefact's code is WebAssembly: a library has no entry for workers, and takes no module from the caller. */
 function isModule({ target }: Manifest): boolean {
   return target === "wasm-simd";
 }
 
 function writeIndex(file: SourceFile, manifest: Manifest): void {
-  const { model, variants } = manifest;
+  const { model, limits, memory, variants } = manifest;
   file.addStatements(
     `/**\n * ${manifest.name}: an ${model.type} model of ${grouped(model.parameters)} parameters, compiled by lfmc ${manifest.lfmc}. ` +
       "What is declared here is the\n * runtime's type of that name, narrowed to this artefact; the rest is exported as it is.\n */",
   );
   file.addImportDeclaration({ isTypeOnly: true, namespaceImport: "runtime", moduleSpecifier: "./types/index.js" });
   file.addExportDeclaration({ moduleSpecifier: "./types/index.js" });
-  const names = [...new Set(variants.map(({ name }) => literal(name)))].join(" | ");
-  file.addTypeAlias({ name: "VariantName", isExported: true, type: names, docs: ["The variants of this artefact's code."] });
+  file.addTypeAliases([
+    exportedType("VariantName", variantNames(variants).map(literal).join(" | "), "The variants of this artefact's code."),
+    exportedType("Context", literal(limits.context), "Positions, a token each, that a session can hold."),
+    exportedType("VocabSize", literal(model.vocabSize), vocabulary(model)),
+  ]);
   file.addInterfaces([...manifestTypes(manifest), loadOptions(manifest), modelType(manifest)]);
-  declareLoad(file, manifest, { docs: ["Loads the model; every option has a default."], options: "LoadOptions", hasQuestionToken: true });
+  declareLoad(file, manifest, {
+    doc:
+      `Loads the model from the files beside this one${isModule(manifest) ? "" : ", its library built before"}; every option has a default. ` +
+      `It takes ${bytes(memory.bytes)} of memory${isModule(manifest) ? "" : " beside the weights"}.`,
+    options: "LoadOptions",
+    isOptional: true,
+  });
+}
+
+function exportedType(name: string, type: string, doc: string): OptionalKind<TypeAliasDeclarationStructure> {
+  return { name, isExported: true, type, docs: [doc] };
+}
+
+/** Each once: threaded variants have the names of the others. */
+function variantNames(variants: Manifest["variants"]): readonly string[] {
+  return [...new Set(variants.map(({ name }) => name))];
+}
+
+function vocabulary({ vocabSize }: ModelFacts): string {
+  return `Token ids are 0 to ${vocabSize - 1}; logits are vectors of ${vocabSize} f32.`;
 }
 
 /** The worker's entry imports the modules of one thread, and cannot know where the host keeps the weights. */
 function writeWorker(file: SourceFile, manifest: Manifest): void {
+  file.addStatements("/** For edge workers: modules, manifest and tokenizer are imported. */");
   file.addImportDeclaration({ isTypeOnly: true, namedImports: ["LoadOptions", "Model"], moduleSpecifier: "./index.js" });
   file.addExportDeclaration({ moduleSpecifier: "./index.js" });
+  const holdsWeights = manifest.weights.length === 0;
+  file.addInterface({
+    name: "WorkerLoadOptions",
+    isExported: true,
+    extends: ["LoadOptions"],
+    docs: ["What `load` of an edge worker can be told, or must be."],
+    properties: holdsWeights
+      ? []
+      : [
+          {
+            name: "weights",
+            isReadonly: true,
+            type: 'NonNullable<LoadOptions["weights"]>',
+            docs: [
+              "The weights: the address of their folder, all of them as one run of bytes, or a function that gives one shard:\n" +
+                '`(index, { path }) => env.ASSETS.fetch("https://assets/" + path)`.',
+            ],
+          },
+        ],
+  });
   declareLoad(file, manifest, {
-    docs: ["Loads the model in one thread; where the modules do not hold the weights, `weights` says where they are."],
-    options: manifest.weights.length === 0 ? "LoadOptions" : 'LoadOptions & Required<Pick<LoadOptions, "weights">>',
-    hasQuestionToken: manifest.weights.length === 0,
+    doc: `Loads the model in one thread${holdsWeights ? "; the modules hold the weights" : ", with weights from where the host keeps them"}.`,
+    options: "WorkerLoadOptions",
+    isOptional: holdsWeights,
   });
 }
 
-/** `load`; and where the artefact has a tokenizer, a first overload that is told to go without. */
-function declareLoad(
-  file: SourceFile,
-  { files }: Manifest,
-  { docs, options, hasQuestionToken }: { docs: string[]; options: string; hasQuestionToken: boolean },
-): void {
-  const load = { name: "load", isExported: true, hasDeclareKeyword: true };
-  if (files.tokenizer !== null) {
-    file.addFunction({
-      ...load,
-      docs: ["Loads the model without its tokenizer: prompts are token ids, and generated text is empty."],
-      parameters: [{ name: "options", type: `Omit<${options}, "tokenizer"> & { readonly tokenizer: null }` }],
-      returnType: 'Promise<Omit<Model, "tokenizer"> & { readonly tokenizer: null }>',
-    });
-  }
-  file.addFunction({ ...load, docs, parameters: [{ name: "options", type: options, hasQuestionToken }], returnType: "Promise<Model>" });
+/** What an editor shows of `load`, and the type of its options. */
+interface LoadFacts {
+  readonly doc: string;
+  readonly options: string;
+  readonly isOptional: boolean;
 }
+
+/** `load`; and where the artefact has a tokenizer, an overload that is told to go without. */
+function declareLoad(file: SourceFile, { files }: Manifest, { doc, options, isOptional }: LoadFacts): void {
+  const load = { name: "load", isExported: true, hasDeclareKeyword: true };
+  const parameter = { name: "options", type: options, hasQuestionToken: isOptional };
+  file.addFunction({ ...load, docs: [`${doc}\n\n${loadErrors}`], parameters: [parameter], returnType: "Promise<Model>" });
+  if (files.tokenizer === null) return;
+  file.addFunction({
+    ...load,
+    docs: [`Loads the model without its tokenizer: prompts are token ids, and generated text is empty.\n\n${loadErrors}`],
+    parameters: [{ name: "options", type: `Omit<${options}, "tokenizer"> & { readonly tokenizer: null }` }],
+    returnType: 'Promise<Omit<Model, "tokenizer"> & { readonly tokenizer: null }>',
+  });
+}
+
+const loadErrors =
+  "Rejects with an `LfmcError`, whose `code` is `io/…` for what cannot be read, `artefact/…` for what was altered or is cut short,\n" +
+  "`run/variant` or `run/memory` for what the host lacks, `run/aborted`.";
 
 /** `manifest.json` with the values that a program may want to rely on as literals. */
 function manifestTypes(manifest: Manifest): readonly OptionalKind<InterfaceDeclarationStructure>[] {
@@ -104,13 +167,13 @@ function manifestTypes(manifest: Manifest): readonly OptionalKind<InterfaceDecla
     }),
     narrowed<ModelFacts>("ModelFacts", "The model's shape.", {
       type: [literal(model.type), "Its architecture."],
-      vocabSize: [literal(model.vocabSize), `Token ids are 0 to ${model.vocabSize - 1}; logits are vectors of ${model.vocabSize} f32.`],
+      vocabSize: ["VocabSize", vocabulary(model)],
       hiddenSize: [literal(model.hiddenSize), "Channels of a position between two layers."],
       layers: [literal(model.layers), "Layers, short convolutions and attention together."],
       parameters: [literal(model.parameters), "Parameters, before quantisation."],
     }),
     narrowed<Limits>("Limits", "What fits into a session and into one call.", {
-      context: [literal(limits.context), "Positions, a token each, that a session can hold."],
+      context: ["Context", "Positions, a token each, that a session can hold."],
       prefillChunk: [literal(limits.prefillChunk), "Most rows, a token each, in one forward call."],
       logitRows: [literal(limits.logitRows), "Most rows that may want logits in one forward call."],
       sessions: [literal(limits.sessions), `Sessions that can live at once, ${bytes(memory.state.slotBytes)} each.`],
@@ -171,12 +234,23 @@ function loadOptions(manifest: Manifest): OptionalKind<InterfaceDeclarationStruc
   const { variants, files } = manifest;
   const threadCounts = variants.some(({ threads }) => threads) ? "number" : "1";
   const host = isModule(manifest) ? "the engine's features" : "what the processor has";
-  const declaration = narrowed<{ variant: unknown; threads: unknown; tokenizer: unknown }>(
+  const declaration = narrowed<{ variant: unknown; threads: unknown; module: unknown; tokenizer: unknown }>(
     "LoadOptions",
     "What `load` can be told.",
     {
       variant: ["VariantName | undefined", `The code to run; by default that which uses most of ${host}.`],
-      threads: [`${threadCounts} | undefined`, "Threads that share the work; by default 1."],
+      threads: [
+        `${threadCounts} | undefined`,
+        `Threads that share the work, 1 by default${isModule(manifest) ? "; always 1 where the host does not share memory" : ""}.`,
+      ],
+      ...(isModule(manifest)
+        ? {
+            module: [
+              "runtime.ModuleInput | ((variant: Variant) => runtime.ModuleInput | Promise<runtime.ModuleInput>) | undefined",
+              "A module of the artefact, which is run; or a function that gives that of the variant which suits the engine best.",
+            ],
+          }
+        : {}),
       ...(files.tokenizer === null
         ? {}
         : {
@@ -188,7 +262,7 @@ function loadOptions(manifest: Manifest): OptionalKind<InterfaceDeclarationStruc
     },
     { hasQuestionToken: true },
   );
-  return { ...declaration, extends: [`Omit<runtime.LoadOptions, ${isModule(manifest) ? '"library"' : '"module"'}>`] };
+  return { ...declaration, extends: [`Omit<runtime.LoadOptions, ${isModule(manifest) ? '"library" | "module"' : '"module"'}>`] };
 }
 
 function modelType({ model, limits, memory, files }: Manifest): OptionalKind<InterfaceDeclarationStructure> {

@@ -31,8 +31,10 @@ addEventListener("message", async ({ data: { type, ...rest } }) => {
 
 async function load({ folder, threads }) {
   const artefact = await import(`${folder}index.js`);
+  const manifest = await (await fetch(`${folder}manifest.json`)).json();
   const model = await artefact.load({
-    threads,
+    manifest,
+    threads: manifest.variants.some((variant) => variant.threads) ? threads : 1,
     onProgress: ({ loadedBytes, totalBytes }) => postMessage({ type: "progress", loadedBytes, totalBytes }),
   });
   const { name, files, memory, limits } = model.manifest;

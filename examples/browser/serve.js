@@ -5,7 +5,8 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:http";
-import { extname, join } from "node:path";
+import { extname, join, sep } from "node:path";
+import { pipeline } from "node:stream/promises";
 
 const args = process.argv.slice(2);
 const isIsolated = !args.includes("--shared");
@@ -28,15 +29,27 @@ const types = {
   ".wasm": "application/wasm",
 };
 
+/** The file of an address, null where it has none in this folder. */
+async function fileOf(url) {
+  try {
+    const path = decodeURIComponent(url.split("?")[0]);
+    const file = join(import.meta.dirname, path.endsWith("/") ? `${path}index.html` : path);
+    const found = await stat(file);
+    return found.isFile() && file.startsWith(`${import.meta.dirname}${sep}`) ? { file, size: found.size } : null;
+  } catch {
+    return null;
+  }
+}
+
 const server = createServer(async ({ url }, response) => {
-  const [path] = url.split("?");
-  const file = join(import.meta.dirname, path.endsWith("/") ? `${path}index.html` : path);
-  const found = file.startsWith(import.meta.dirname) && (await stat(file).catch(() => null));
-  if (!found || !found.isFile()) {
+  const found = await fileOf(url);
+  if (!found) {
     response.writeHead(404, headers).end();
     return;
   }
-  response.writeHead(200, { ...headers, "content-type": types[extname(file)] ?? "application/octet-stream", "content-length": found.size });
-  createReadStream(file).pipe(response);
+  const type = types[extname(found.file)] ?? "application/octet-stream";
+  response.writeHead(200, { ...headers, "content-type": type, "content-length": found.size });
+  // A client that leaves, or a file that cannot be read, ends the answer and nothing else.
+  await pipeline(createReadStream(found.file), response).catch(() => response.destroy());
 });
 server.listen(port, "127.0.0.1", () => console.log(`http://localhost:${server.address().port}/`));

@@ -11,8 +11,7 @@ import { load, SessionPool } from "demo-model";
 const model = await load();
 const pool = new SessionPool(model);
 
-async function* answer(prompt: string): AsyncGenerator<string> {
-  const tokens = model.tokenizer.encode(prompt);
+async function* answer(tokens: readonly number[]): AsyncGenerator<string> {
   const session = await pool.acquire(tokens);
   try {
     const parts = session.generate(tokens.slice(session.position), { maxTokens: 200, temperature: 0 });
@@ -25,7 +24,10 @@ async function* answer(prompt: string): AsyncGenerator<string> {
 export default {
   async fetch(request) {
     if (request.method !== "POST") return new Response("POST a prompt.\n", { status: 405, headers: { allow: "POST" } });
-    const text = ReadableStream.from(answer(await request.text()));
+    const tokens = model.tokenizer.encode(await request.text());
+    const { context } = model.manifest.limits;
+    if (tokens.length > context) return new Response(`The prompt has ${tokens.length} tokens; ${context} fit.\n`, { status: 413 });
+    const text = ReadableStream.from(answer(tokens));
     return new Response(text.pipeThrough(new TextEncoderStream()), { headers: { "content-type": "text/plain; charset=utf-8" } });
   },
 } satisfies Deno.ServeDefaultExport;

@@ -72,14 +72,24 @@ function refusal(status, error, headers = {}) {
 }
 
 async function readQuestion(request) {
-  const text = await request.text();
-  if (text.length > mostBodyCharacters) throw new Refused(413, `The body has more than ${mostBodyCharacters} characters.`);
-  const question = parse(text);
+  const question = parse(await readText(request.body));
   if (typeof question?.prompt !== "string" || question.prompt === "") throw new Refused(400, "`prompt` must be a text.");
   const { prompt, maxTokens = 64, temperature, seed } = question;
-  if (!(maxTokens <= mostTokens)) throw new Refused(400, `\`maxTokens\` must be at most ${mostTokens}.`);
+  if (!Number.isInteger(maxTokens) || maxTokens > mostTokens)
+    throw new Refused(400, `\`maxTokens\` must be a whole number of at most ${mostTokens}.`);
   // The runtime checks the rest.
   return { prompt, maxTokens, temperature, seed };
+}
+
+/** A body of any length must not fill the memory that the model lives in. */
+async function readText(body) {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const piece of body ?? []) {
+    text += decoder.decode(piece, { stream: true });
+    if (text.length > mostBodyCharacters) throw new Refused(413, `The body has more than ${mostBodyCharacters} characters.`);
+  }
+  return text + decoder.decode();
 }
 
 function parse(text) {

@@ -3,7 +3,7 @@
  * lose, cut or mix up what it was given, and pages may share it without a word to each other.
  */
 import { untilAborted } from "../abort.ts";
-import { throwIfAborted } from "../errors.ts";
+import { LfmcError, throwIfAborted } from "../errors.ts";
 import { hostFileSystem } from "../file-system.ts";
 import { canHash } from "../hash.ts";
 import { cacheApiStore, hasCacheApi } from "./cache-api.ts";
@@ -29,6 +29,12 @@ export type CacheWish = "opfs" | "cache-api" | PieceStore | false;
 export function openStore(wish: CacheWish | undefined, name: string, isRemote: boolean): PieceStore | null {
   // What cannot be hashed when it comes back is of no use.
   const store = canHash() ? (wish ?? defaultStore(isRemote)) : false;
+  if (store !== "opfs" && store !== "cache-api" && store && typeof store !== "object") {
+    throw new LfmcError("run/input", `is ${String(store)}`, {
+      subject: "cache",
+      hint: 'Give "opfs", "cache-api", false or a store of your own.',
+    });
+  }
   if (store === "opfs") return opfsStore(`lfmc-${encodeURIComponent(name)}`);
   if (store === "cache-api") return cacheApiStore(`lfmc-${name}`);
   return store || null;
@@ -40,8 +46,10 @@ function defaultStore(isRemote: boolean): CacheWish {
   return hasCacheApi() ? "cache-api" : false;
 }
 
-/** The store, but it never fails, except with `run/aborted`: the first failure (no room, no permission) ends its use. */
-export function reliable(store: PieceStore, signal: AbortSignal | undefined): PieceStore {
+/**
+ * The store, but it never fails, except with `run/aborted`: the first failure (no permission, no room beside the pieces that are `wanted`) ends its use.
+ */
+export function reliable(store: PieceStore, wanted: readonly string[], signal: AbortSignal | undefined): PieceStore {
   let works = true;
   const attempt = async <T>(run: () => Promise<T>): Promise<T | null> => {
     if (!works) return null;
@@ -55,7 +63,8 @@ export function reliable(store: PieceStore, signal: AbortSignal | undefined): Pi
   };
   return {
     get: (hash) => attempt(() => store.get(hash)),
-    put: (hash, bytes) => attempt(() => store.put(hash, bytes)),
+    // Where there is no room, the pieces of another version may be what takes it.
+    put: (hash, bytes) => attempt(() => store.put(hash, bytes).catch(() => store.keep(wanted).then(() => store.put(hash, bytes)))),
     keep: (hashes) => attempt(() => store.keep(hashes)),
   };
 }

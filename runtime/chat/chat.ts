@@ -27,6 +27,7 @@ export interface ChatOptions extends ChatPrompt, Omit<GenerateOptions, "endToken
 
 /** A call under the name that its answer refers to. */
 export interface IdentifiedCall extends ToolCall {
+  /** For `tool_call_id` of the tool's message. */
   readonly id: string;
 }
 
@@ -35,9 +36,13 @@ export interface IdentifiedCall extends ToolCall {
  * first of which tells how likely it was; what is certain only at the end comes with the last token again.
  */
 export interface ChatPart {
+  /** Its id. */
   readonly token: number;
+  /** Text of the answer, to be put behind what came before. */
   readonly text?: string;
+  /** A tool that the model asks for, with its arguments. */
   readonly toolCall?: IdentifiedCall;
+  /** How likely the token was; only where `logprobs` asked for it. */
   readonly logprob?: TokenLogprob;
 }
 
@@ -48,7 +53,9 @@ export type FinishReason = "stop" | "tool_calls" | "length";
 export interface ChatResult {
   /** To be put behind the conversation. */
   readonly message: ChatMessage;
+  /** Why the answer ended. */
   readonly finish: FinishReason;
+  /** How the generation ended, and what it took. */
   readonly result: GenerationResult;
 }
 

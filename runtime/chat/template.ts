@@ -16,8 +16,11 @@ import { type Dialect, dialectOf } from "./tool-calls/dialect.ts";
 
 /** Special tokens as text, under the names that templates use. */
 export interface TemplateTokens {
+  /** `bos_token`, empty by default. */
   readonly bosToken?: string | undefined;
+  /** `eos_token`, empty by default. */
   readonly eosToken?: string | undefined;
+  /** `pad_token`, empty by default. */
   readonly padToken?: string | undefined;
 }
 
@@ -37,6 +40,7 @@ export interface RenderOptions {
 
 /** A way to write a conversation as the model's text. */
 export interface ChatTemplate {
+  /** Its Jinja text. */
   readonly source: string;
   /** How the model writes calls of tools, null where the template tells of no way. */
   readonly dialect: Dialect | null;

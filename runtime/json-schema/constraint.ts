@@ -9,7 +9,9 @@ import { TokenTree, allowToken } from "./tokens.ts";
 
 /** What is needed of a model: a loaded one has it. */
 export interface GrammarModel {
+  /** Its vocabulary and end tokens. */
   readonly manifest: Pick<Manifest, "tokens"> & { readonly model: Pick<Manifest["model"], "vocabSize"> };
+  /** What the texts of tokens are; without one there is no constraint. */
   readonly tokenizer: Tokenizer | null;
 }
 

@@ -1,6 +1,6 @@
 /** The npm-shaped package round C sources: the same JavaScript entry as a module's, and how to build and use the library without it. */
 import type { Manifest } from "../../runtime/manifest.ts";
-import { commonFiles, factRows, usageExample } from "../package.ts";
+import { commonFiles, factRows, grouped, partExamples, usageExample } from "../package.ts";
 import type { PackageFile, PackageInput } from "../target.ts";
 import { withPrefix } from "./project.ts";
 
@@ -18,7 +18,7 @@ function readme(manifest: Manifest): string {
   const example = withPrefix(embeddingExample.replace("@first@", String(first)), name);
   return `# ${name}
 
-An ${model.type} model of ${model.parameters} parameters, compiled to C99 by lfmc: no dependencies, no allocation after create, and the same bits from every compiler and
+An ${model.type} model of ${grouped(model.parameters)} parameters, compiled to C99 by lfmc: no dependencies, no allocation after create, and the same bits from every compiler and
 processor. The best of its variants that the processor runs (${variants.map((variant) => variant.name).join(", ")}) is chosen at run time.
 
 ## Build
@@ -40,14 +40,19 @@ Every call returns a status that \`${withPrefix("lfm_status_text", name)}\` puts
 
 ## Use from JavaScript
 
-In Deno (\`--allow-read --allow-ffi\`) and Bun as it is; in Node with the npm package koffi. The library must have been built.
+By a foreign function interface, which Deno and Bun have, and for Node the npm package koffi. The library must have been built: \`make\` leaves it where the entry finds it, for this kind of machine alone.
 
-${usageExample(manifest)}
+${usageExample(manifest, [
+  "npm install --install-links FOLDER           # after make; or the tarball that `npm pack FOLDER` makes of it then",
+  "deno run --allow-read --allow-ffi main.mjs   # or bun main.mjs, or npm install koffi && node main.mjs",
+])}
+${partExamples(manifest)}
+## Size
 
 | | |
 |---|---|
 ${factRows(manifest)}
-| arena | ${memory.bytes} bytes, fixed when the model was compiled, and ${memory.threadBytes} for each thread |
+| arena | ${grouped(memory.bytes)} bytes, fixed when the model was compiled, and ${grouped(memory.threadBytes)} for each thread |
 | rows a call | ${limits.prefillChunk}, of which ${limits.logitRows} may want logits |
 `;
 }

@@ -2,8 +2,8 @@
  * The npm-shaped package round modules: beside the universal entry, one for edge workers, which may not compile code at run time and import
  * modules statically.
  */
-import type { Manifest } from "../../runtime/manifest.ts";
-import { commonFiles, factRows, usageExample } from "../package.ts";
+import { isEmbedded, type Manifest } from "../../runtime/manifest.ts";
+import { commonFiles, factRows, grouped, npmName, partExamples, usageExample } from "../package.ts";
 import type { PackageFile, PackageInput } from "../target.ts";
 
 /** All text files but the declarations, the manifest and the runtime's own. */
@@ -20,7 +20,7 @@ export function packageFiles(input: PackageInput): readonly PackageFile[] {
 
 const worker = { types: "./worker.d.ts", "edge-light": "./edge-light.js", default: "./worker.js" };
 
-/** Bundlers for edge workers ask for more than one of these: the most special comes first. */
+/** Bundlers ask for more than one of these: for edge workers the most special counts, and a page's own workers are pages before they are workers. */
 const entries = {
   types: "./index.d.ts",
   "edge-light": "./edge-light.js",
@@ -28,8 +28,8 @@ const entries = {
   deno: "./index.js",
   bun: "./index.js",
   node: "./index.js",
-  worker: "./worker.js",
   browser: "./index.js",
+  worker: "./worker.js",
   default: "./index.js",
 };
 
@@ -63,44 +63,76 @@ function templateModule(source: string): string {
 }
 
 function readme(manifest: Manifest): string {
-  const { name, model, memory, files, weights, variants } = manifest;
-  const packageName = name.toLowerCase();
-  const [part] = weights;
+  const { name, model, memory, files } = manifest;
   return `# ${name}
 
-An ${model.type} model of ${model.parameters} parameters, compiled to WebAssembly by lfmc ${manifest.lfmc}. It needs no network, GPU or native addon, and gives the same bits on every host. This folder is an npm package:
-\`npm install\` takes it, or what \`npm pack\` makes of it.
+An ${model.type} model of ${grouped(model.parameters)} parameters, compiled to WebAssembly by lfmc ${manifest.lfmc}: code, weights${files.tokenizer === null ? "" : " and tokenizer"}. It runs in Node 20.16 or later, Deno, Bun, pages and edge workers,
+gives the same bits in all of them, and needs no network, GPU or native addon.
 
-${usageExample(manifest)}
+## Use
 
-| host | imports | and passes |
-|---|---|---|
-| Node 20.16 or later, Deno, Bun | \`${packageName}\`, or this folder's \`index.js\` | nothing |
-| pages | the same, served with all that lies beside it | nothing; threads need COOP and COEP headers, a strict policy \`script-src 'self' 'wasm-unsafe-eval'\` |
-| workerd (Cloudflare), Vercel's edge | \`${packageName}\` or \`${packageName}/worker\` | ${part ? "`weights`, as below" : "nothing: the modules hold the weights"} |
-${part ? `\n\`\`\`js\n${workerExample(packageName)}\`\`\`\n` : ""}
-\`load\` takes \`threads\`, \`variant\` (${[...new Set(variants.map((variant) => variant.name))].join(", ")}), \`signal\`, \`onProgress\`; [index.d.ts](index.d.ts) tells the rest. \`session.rewind(position)\`, \`session.save()\` and \`model.restore(bytes)\` are exact.
-${files.tokenizer === null ? "" : `\n${partsExample(packageName, files.chatTemplate !== null)}\n`}
+${usageExample(manifest, [
+  "npm install FOLDER   # or the tarball that `npm pack FOLDER` makes",
+  "node main.mjs        # or deno run --allow-read main.mjs, or bun main.mjs",
+])}
+${partExamples(manifest)}
+## Pages
+
+Serve this folder as it is, from any static server, and import its \`index.js\`: best in a module worker, so that the page stays smooth. What is loaded once is kept (OPFS or Cache API, by sha256), and a
+load that was cut short goes on where it stopped. Under a strict policy it needs \`script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'\`. Threads need a page that is isolated (COOP
+\`same-origin\`, COEP \`require-corp\`); elsewhere it runs in one. A bundle does not take the
+folder along: serve it beside, and pass \`load({ base: new URL("/FOLDER/", location.href) })\`.
+
+## Edge workers
+
+${workerExample(manifest)}
+
+## What is here
+
+| file | is |
+|---|---|
+${fileRows(manifest)}
+
 | | |
 |---|---|
 ${factRows(manifest)}
-| memory | ${memory.bytes} bytes, fixed when the model was compiled |
+| memory | ${grouped(memory.bytes)} bytes, fixed when the model was compiled |
 
-\`npx lfmc verify DIR\` checks these files against [manifest.json](manifest.json). \`private\` in package.json keeps the package off the registry: weights are seldom free to republish.
+\`npx lfmc verify FOLDER\` checks hashes, code and plan. \`private\` in package.json keeps the package off the registry, since weights are seldom free to republish; it names the model's licence where one came along.
 `;
 }
 
-/** Weights for an edge worker. */
-function workerExample(packageName: string): string {
-  return `import { load } from "${packageName}/worker";
-const model = await load({ weights: (index, { path }) => env.ASSETS.fetch(\`https://assets/\${path}\`) }); // or a URL, a stream, …
-`;
-}
+/** Where an edge worker has its weights from. */
+function workerExample(manifest: Manifest): string {
+  const name = npmName(manifest);
+  if (isEmbedded(manifest)) {
+    return `workerd and Vercel's edge import \`${name}/worker\`, and so do bundlers for them that import \`${name}\`: \`await load()\` compiles nothing, and the modules hold the weights.`;
+  }
+  return `workerd and Vercel's edge import \`${name}/worker\`, and so do bundlers for them that import \`${name}\`: modules, manifest and tokenizer are imported, and the caller says where the shards of the weights are.
 
-/** What lies beside the core, for who imports it. */
-function partsExample(packageName: string, hasTemplate: boolean): string {
-  return `\`\`\`js
-import { ${hasTemplate ? "chat" : "chat, createChatTemplate"} } from "${packageName}/chat"; // chat(model, session, messages, { ${hasTemplate ? "tools" : "template: createChatTemplate(source), tools"} })
-import { jsonSchema } from "${packageName}/json-schema"; // session.generate(prompt, { constrain: jsonSchema(model, schema) })
+\`\`\`js
+import { load } from "${name}/worker";
+
+export const open = (env) => load({ weights: (index, { path }) => env.ASSETS.fetch(\`https://assets/\${path}\`) });
 \`\`\``;
+}
+
+function fileRows(manifest: Manifest): string {
+  const { files, variants, weights } = manifest;
+  const rows: readonly (readonly [paths: readonly (string | null)[], is: string])[] = [
+    [["index.js", "index.d.ts", "types/"], "the entry of hosts that read files; types"],
+    [["worker.js", "edge-light.js"], "the entries of edge workers"],
+    [["chat.js", "json-schema.js"], `\`${npmName(manifest)}/chat\`, \`${npmName(manifest)}/json-schema\``],
+    [["runtime.js", variants.some(({ threads }) => threads) ? "thread.js" : null], "the runtime"],
+    [variants.map(({ module }) => module), "the code, a module for each instruction set; the best is taken"],
+    [["manifest.json"], "shapes, limits, memory map, sha256 of code and weights"],
+    [[isEmbedded(manifest) ? null : "weights/"], `the weights, in ${weights.length} ${weights.length === 1 ? "file" : "files"}`],
+    [[files.tokenizer, files.tokenizerConfig], "the tokenizer"],
+    [[files.chatTemplate, files.chatTemplate && "chat_template.js"], "the chat template"],
+  ];
+  return rows
+    .map(([paths, is]) => ({ names: paths.flatMap((path) => (path ? [`\`${path}\``] : [])), is }))
+    .filter(({ names }) => names.length > 0)
+    .map(({ names, is }) => `| ${names.join(", ")} | ${is} |`)
+    .join("\n");
 }

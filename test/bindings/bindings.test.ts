@@ -9,7 +9,7 @@ import { caseFolder } from "../golden/read.ts";
 import { compile } from "../../compiler/index.ts";
 import { compileTo, demoFolder, workFolder } from "../model/support.ts";
 import ts from "typescript";
-import { createProject, quickInfo, resolutions, typeFaults } from "./typecheck.ts";
+import { createProject, libraries, quickInfo, resolutions, typeFaults } from "./typecheck.ts";
 
 const folder = await workFolder();
 const tiny = await compileTo(join(folder, "tiny"), { model: caseFolder("dense-tiny"), sessions: 2, context: 96, features: ["simd128"] });
@@ -24,14 +24,14 @@ const { limits, memory, model } = manifest;
 const demoManifest = demo.artefact?.manifest ?? manifest;
 
 const consumer = `
-import { LfmcError, load, type GenerateOptions, type Model, type VariantName } from "tiny";
+import { LfmcError, load, type Context, type GenerateOptions, type Model, type VariantName, type VocabSize } from "tiny";
 
 const variant: VariantName = "simd128";
 const model: Model = await load({ variant, threads: 1, verify: true, signal: AbortSignal.timeout(1000), onProgress: ({ phase }) => phase });
-const context: ${limits.context} = model.manifest.limits.context;
+const context: ${limits.context} = model.manifest.limits.context satisfies Context;
 const chunk: ${limits.prefillChunk} = model.manifest.limits.prefillChunk;
 const sessions: ${limits.sessions} = model.manifest.limits.sessions;
-const vocabulary: ${model.vocabSize} = model.manifest.model.vocabSize;
+const vocabulary: ${model.vocabSize} = model.manifest.model.vocabSize satisfies VocabSize;
 const bytes: ${memory.bytes} = model.manifest.memory.bytes;
 const slot: ${memory.state.slotBytes} = model.manifest.memory.state.slotBytes;
 const name: "simd128" = model.variant.name;
@@ -50,6 +50,7 @@ import { chat, createChatTemplate, templateOf, type ChatMessage } from "demo/cha
 import { jsonSchema, regex } from "demo/json-schema";
 import { load as loadInWorker } from "demo/worker";
 
+const modules = { simd128: new Response(), relaxed: Promise.resolve(new ArrayBuffer(8)) };
 const model = await load();
 export const ids: readonly number[] = model.tokenizer.encode("text");
 const plain = await load({ tokenizer: null });
@@ -60,6 +61,7 @@ const inWorkers = [
   await loadInWorker({ weights: (index: number, { path, bytes }: WeightPart) => fetch(path + index + bytes) }),
   await loadInWorker({ weights: async () => new Blob([]), module: ({ name }) => new URL(name, "https://host/") }),
   await loadInWorker({ weights: new URL("https://host/"), module: new Uint8Array(8), cache: false }),
+  await loadInWorker({ weights: (async function* () { yield new Uint8Array(1); })(), module: ({ name }) => modules[name] }),
 ];
 const given: BytesInput[] = [new Uint8Array(1), new ArrayBuffer(1), new Blob([]), new Response(), new ReadableStream<Uint8Array>()];
 for (const weights of given) inWorkers.push(await load({ weights, cache: "opfs" }));
@@ -104,15 +106,21 @@ const wrong: readonly (readonly [title: string, text: string, fault: RegExp])[] 
   ["a module for a library", 'import { load } from "native"; await load({ module: new URL("file:///m.wasm") });', /TS2353.*module/],
   ["a library for a module", 'import { load } from "tiny"; await load({ library: new URL("file:///m.so") });', /TS2353.*library/],
   ["a library's worker", 'import { load } from "native/worker"; await load({});', /TS2307/],
+  [
+    "a variant that a function of modules does not know",
+    'import { load } from "demo"; await load({ module: ({ name }) => ({ simd128: new Response() })[name] });',
+    /TS2339.*'relaxed'/,
+  ],
+  ["a worker's weights left open", 'import { load } from "demo/worker"; await load({ weights: undefined });', /TS2769.*undefined/],
   ["a worker without options", 'import { load } from "demo/worker"; await load();', /TS2554|TS2769/],
 ];
 
 describe.each(Object.keys(resolutions) as (keyof typeof resolutions)[])("moduleResolution %s", async (resolution) => {
-  const programs = Object.fromEntries(wrong.map(([, text], i) => [`wrong-${i}.ts`, text]));
+  const files = Object.fromEntries(wrong.map(([, text], i) => [`wrong-${i}.ts`, text]));
   const faults = await typeFaults(
     project,
-    { "consumer.ts": consumer, "text.ts": textConsumer, "native.ts": nativeConsumer, ...programs },
-    resolution,
+    { "consumer.ts": consumer, "text.ts": textConsumer, "native.ts": nativeConsumer, ...files },
+    resolutions[resolution],
   );
 
   test("strict programs type check against the artefacts, and so do the artefacts' own declarations", () => {
@@ -122,6 +130,29 @@ describe.each(Object.keys(resolutions) as (keyof typeof resolutions)[])("moduleR
   test.each(wrong.map(([title, , fault], i) => [title, `wrong-${i}.ts`, fault] as const))("%s is a type error", (_, file, fault) => {
     expect(faults.get(file)).toEqual([expect.stringMatching(fault)]);
   });
+});
+
+/** A program that names nothing of its host. */
+const plainConsumer = `
+import { load, type WeightsInput } from "demo";
+import { chat } from "demo/chat";
+import { jsonSchema } from "demo/json-schema";
+import { load as loadInWorker } from "demo/worker";
+declare const weights: WeightsInput;
+const model = await load();
+export const { text } = await model.createSession().complete("", { constrain: jsonSchema(model, {}) });
+export const parts = chat(await loadInWorker({ weights }), model.createSession(), []);
+`;
+
+type Programs = Readonly<Record<string, string>>;
+
+test.each<readonly [host: string, options: ts.CompilerOptions, programs: Programs]>([
+  ["Node's types", { ...resolutions.nodenext, ...libraries.node }, { "text.ts": textConsumer, "native.ts": nativeConsumer }],
+  ["no host's types", { ...resolutions.nodenext, ...libraries.none }, { "plain.ts": plainConsumer }],
+  ["the entry of workerd", { ...resolutions.bundler, customConditions: ["workerd", "worker"] }, { "text.ts": textConsumer }],
+  ["the entry of Vercel's edge", { ...resolutions.bundler, customConditions: ["edge-light"] }, { "text.ts": textConsumer }],
+])("programs with %s type check", async (_, options, programs) => {
+  expect([...(await typeFaults(project, programs, options))]).toEqual([]);
 });
 
 test("an editor shows what was compiled, in words and as literal types", () => {
@@ -134,11 +165,16 @@ model.createSession();
 model.forward([]);
 model.createSession().generate("");
 model.manifest.memory.logits;
+await load({ threads: 2, signal: AbortSignal.abort() });
+type Positions = import("demo").Context;
 `;
   const shown = quickInfo(file, text);
   const { context, logitRows } = demoManifest.limits;
   const { vocabSize } = demoManifest.model;
-  expect(shown("load")).toMatch(/Promise<Model>.*every option has a default/s);
+  expect(shown("load")).toMatch(/load\(options\?: LoadOptions\): Promise<Model>.*every option has a default/s);
+  expect(shown("threads")).toMatch(/threads\?: number.*Threads that share the work/s);
+  expect(shown("signal")).toMatch(/signal\?: AbortSignal.*Ends the load/s);
+  expect(shown("Context")).toMatch(new RegExp(`type Context = ${context}\\b.*Positions, a token each`, "s"));
   expect(shown("context")).toMatch(new RegExp(`: ${context}\\b.*Positions, a token each`, "s"));
   expect(shown("vocabSize")).toMatch(new RegExp(`: ${vocabSize}\\b.*vectors of ${vocabSize} f32`, "s"));
   expect(shown("createSession")).toMatch(new RegExp(`up to ${context} tokens`));
@@ -147,19 +183,25 @@ model.manifest.memory.logits;
   expect(shown("logits")).toMatch(new RegExp(`\\[${logitRows}, ${vocabSize}\\] f32`));
 });
 
-test.each(["index", "chat", "json-schema", "worker"])("everything that %s.d.ts declares is described", (name) => {
+test.each(["index", "chat", "json-schema", "worker"])("everything that %s.d.ts declares is described, and every property", (name) => {
   const path = join(demo.folder, `${name}.d.ts`);
   const program = ts.createProgram([path], resolutions.nodenext);
   const checker = program.getTypeChecker();
   const source = program.getSourceFile(path);
   const module = source && checker.getSymbolAtLocation(source);
-  const declared = module ? checker.getExportsOfModule(module) : [];
-  const bare = declared
-    .map((symbol) => (symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol))
-    .filter((symbol) => symbol.getDocumentationComment(checker).length === 0)
-    .map((symbol) => symbol.name);
+  const declared = (module ? checker.getExportsOfModule(module) : []).map((symbol) =>
+    symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol,
+  );
+  const isBare = (symbol: ts.Symbol): boolean => symbol.getDocumentationComment(checker).length === 0;
+  const properties = declared
+    .filter(({ flags }) => flags & ts.SymbolFlags.Interface)
+    .flatMap((symbol) => checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(symbol)).map((property) => ({ symbol, property })));
   expect(declared.length).toBeGreaterThan(0);
-  expect(bare).toEqual([]);
+  expect(properties.length).toBeGreaterThan(0);
+  expect(declared.filter(isBare).map((symbol) => symbol.name)).toEqual([]);
+  expect(properties.filter(({ property }) => isBare(property)).map(({ symbol, property }) => `${symbol.name}.${property.name}`)).toEqual(
+    [],
+  );
 });
 
 test("doc comments tell shapes and bytes", async () => {

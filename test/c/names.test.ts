@@ -9,7 +9,7 @@ import { refusal, workFolder } from "../model/support.ts";
 
 const folder = await workFolder();
 
-test.each(["main", "weights", "all", "Math", "stdint", "m"])("%s", async (name) => {
+test.each(["main", "weights", "all", "Math", "stdint", "m", "Http", "favicon.ico"])("%s", async (name) => {
   const output = join(folder, "refused");
   const error = await refusal(() => compile({ model: caseFolder("dense-tiny"), target: "c", name, output }));
   expect(error).toMatchObject({ code: "usage/flag", subject: "--name" });
@@ -17,12 +17,14 @@ test.each(["main", "weights", "all", "Math", "stdint", "m"])("%s", async (name) 
 });
 
 test("a model's folder may be called anything", () => {
-  expect(["LFM2.5-1.2B", "my model", "…", ".hidden", "a/b"].map(packageName)).toEqual([
+  expect(["LFM2.5-1.2B", "my model", "…", ".hidden", "a/b", "HTTP", "node_modules"].map(packageName)).toEqual([
     "LFM2.5-1.2B",
     "my-model",
     "model",
     "model-hidden",
     "a-b",
+    "model-HTTP",
+    "model-node_modules",
   ]);
 });
 

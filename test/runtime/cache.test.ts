@@ -123,13 +123,16 @@ describe("a load that was cut short goes on at the first piece that is missing",
     expect([...store.pieces.keys()]).toEqual(hashes);
   });
 
-  test("past the first bytes, where another range comes than was asked for", async () => {
+  test.each([
+    ["another range comes than was asked for", "bytes 0-9/10"],
+    ["less comes than was asked for", `bytes ${weightPieceBytes}-${weightPieceBytes + 9}/${first.length}`],
+  ])("past the first bytes, where %s", async (_, range) => {
     const store = storeOf(0);
     const whole = await served();
     const realFetch = fetch;
     vi.stubGlobal("fetch", async (url: URL, { headers }: RequestInit) => {
       const response = await realFetch(url);
-      return headers ? new Response(response.body, { status: 206, headers: { "content-range": "bytes 0-9/10" } }) : response;
+      return headers ? new Response(response.body, { status: 206, headers: { "content-range": range } }) : response;
     });
     await loads(whole, { store });
     expect([...store.pieces.keys()]).toEqual(hashes);
@@ -195,17 +198,26 @@ describe("a store that fails is left alone, and the load goes on:", () => {
   const denied = (): never => {
     throw new DOMException("private", "SecurityError");
   };
-  test.each<readonly [string, Partial<PieceStore>]>([
-    ["no permission", { get: denied }],
-    ["nothing to be read", { get: quota }],
-    ["no room", { put: quota }],
-    ["nothing to be removed", { keep: quota }],
-  ])("%s", async (_, faults) => {
+  test.each<readonly [string, Partial<PieceStore>, number]>([
+    ["no permission", { get: denied }, 1],
+    ["nothing to be read", { get: quota }, 1],
+    ["no room, even where the pieces of other versions have gone", { put: quota }, 2],
+    ["nothing to be removed", { keep: quota }, 1],
+  ])("%s", async (_, faults, times) => {
     const store = memoryStore();
     const faulty = { ...store, ...faults };
     const asks = (Object.keys(faults) as (keyof PieceStore)[]).map((name) => vi.spyOn(faulty, name));
     await loads(await served(), { store: faulty });
-    for (const ask of asks) expect(ask).toHaveBeenCalledTimes(1);
+    for (const ask of asks) expect(ask).toHaveBeenCalledTimes(times);
+  });
+
+  test("another version's pieces make room for what is wanted", async () => {
+    const store = memoryStore();
+    store.pieces.set("old", new Uint8Array(total));
+    const room = (bytes: Uint8Array): number => [...store.pieces.values()].reduce((sum, { length }) => sum + length, bytes.length);
+    const full: PieceStore = { ...store, put: (hash, bytes) => (room(bytes) > total ? quota() : store.put(hash, bytes)) };
+    await loads(await served(), { store: full });
+    expect(new Set(store.pieces.keys())).toEqual(new Set(hashes));
   });
 
   test("one that never answers ends with the caller's signal", async () => {

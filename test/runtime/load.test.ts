@@ -255,6 +255,27 @@ describe("is refused", () => {
     }
   });
 
+  test("what is no module, and a function that fails to give one", async () => {
+    const options = await workerOptions();
+    const wrong: readonly unknown[] = ["model.wasm", null, {}, Promise.resolve(new Response(new Uint8Array(wasm))), () => undefined];
+    for (const module of wrong) {
+      const given = { ...options, ...Object.fromEntries([["module", module]]) };
+      expect(await refusal(() => load(given))).toMatchObject({ code: "run/input", message: expect.stringMatching(/^module/) as string });
+    }
+    const fails = (): never => {
+      throw new Error("no such object");
+    };
+    expect(await refusal(() => load({ ...options, module: fails }))).toMatchObject({
+      code: "io/unreadable",
+      message: expect.stringMatching(/^model.wasm/) as string,
+    });
+    const cache = Object.fromEntries([["cache", "indexed-db"]]);
+    expect(await refusal(() => load({ ...options, ...cache }))).toMatchObject({
+      code: "run/input",
+      message: expect.stringMatching(/^cache/) as string,
+    });
+  });
+
   test("nothing to load from, by the name of what is missing", async () => {
     const { code, message } = await refusal(() => load({}));
     expect(code).toBe("io/missing");

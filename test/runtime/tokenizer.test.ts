@@ -126,7 +126,11 @@ describe("stream", () => {
 });
 
 test("refuses what is no byte-level tokenizer", async () => {
-  expect(await refusal(() => createTokenizer({ model: { type: "BPE" }, decoder: { type: "Metaspace" } }, {}, 1))).toMatchObject({ code: "artefact/invalid" });
-  expect(await refusal(() => createTokenizer({ model: { type: "Unigram" }, decoder: { type: "ByteLevel" } }, {}, 1))).toMatchObject({ code: "artefact/invalid" });
+  expect(await refusal(() => createTokenizer({ model: { type: "BPE" }, decoder: { type: "Metaspace" } }, {}, 1))).toMatchObject({
+    code: "artefact/invalid",
+  });
+  expect(await refusal(() => createTokenizer({ model: { type: "Unigram" }, decoder: { type: "ByteLevel" } }, {}, 1))).toMatchObject({
+    code: "artefact/invalid",
+  });
   expect(await refusal(() => createTokenizer("x", {}, 1))).toMatchObject({ code: "artefact/invalid" });
 });

@@ -7,11 +7,13 @@ import { parseXml, writeXml } from "./xml.ts";
 
 /** How a model writes calls of tools. */
 export interface Dialect {
+  /** Whose it is. */
   readonly name: string;
   /** What the template of a model that speaks it says. */
   readonly told: RegExp;
   /** What stands round the calls. */
   readonly start: string;
+  /** What ends them. */
   readonly end: string;
   /** Models also leave the markers out, and begin their answer with a list: `[name(…)]`. */
   readonly mayBeBare: boolean;
