@@ -25,6 +25,12 @@ const loadModule: EngineLoader = async (manifest, source, options, onBytes) => {
       hint: "Import the artefact's own index.js, or load from lfmc/runtime/library.",
     });
   }
+  if (!Reflect.has(globalThis, "WebAssembly")) {
+    throw new LfmcError("run/variant", "this host has no WebAssembly", {
+      subject: manifest.name,
+      hint: "Browsers leave it out in lockdown modes, and Node with --jitless.",
+    });
+  }
   const { base, thread = base && new URL("thread.js", base) } = options;
   const wished = threadCount(options, mostThreads);
   // A host that cannot share memory runs one thread; an artefact without threads refuses more by itself.

@@ -276,6 +276,20 @@ describe("is refused", () => {
     });
   });
 
+  test("a host without WebAssembly", async () => {
+    const options = await workerOptions();
+    const { WebAssembly: whole } = globalThis;
+    Reflect.deleteProperty(globalThis, "WebAssembly");
+    try {
+      expect(await refusal(() => load(options))).toMatchObject({
+        code: "run/variant",
+        message: expect.stringMatching(/no WebAssembly/) as string,
+      });
+    } finally {
+      Reflect.set(globalThis, "WebAssembly", whole);
+    }
+  });
+
   test("nothing to load from, by the name of what is missing", async () => {
     const { code, message } = await refusal(() => load({}));
     expect(code).toBe("io/missing");
