@@ -3,7 +3,9 @@
  * artefacts, under the same name there; `chat.js` and `json-schema.js` are loaded by who uses them, and import of the core what anybody can: its
  * public surface; `thread.js` is the whole program of a worker.
  */
+import { writeFile } from "node:fs/promises";
 import { build } from "rolldown";
+import { parseAst } from "rolldown/parseAst";
 
 const own = "lfmc runtime, Apache-2.0";
 const tokenizers = `${own}; with @huggingface/tokenizers, Apache-2.0, Copyright (c) 2023 Hugging Face`;
@@ -46,12 +48,32 @@ const bundles = {
   thread: { root: "thread.ts", licences: own, plugins: [] },
 };
 
+/** An engine shows the whole line in which an error was thrown: so lines have about this many characters, and not all of the bundle. */
+const lineLength = 1000;
+
+/** The same code with line ends before statements and members of classes, where they change nothing. */
+function withLines(code) {
+  const starts = [];
+  const visit = (node) => {
+    if (typeof node !== "object" || node === null) return;
+    if (node.type === "Program" || node.type === "BlockStatement" || node.type === "ClassBody")
+      starts.push(...node.body.map(({ start }) => start));
+    Object.values(node).forEach(visit);
+  };
+  visit(parseAst(code));
+  const lines = [0];
+  for (const start of starts.sort((a, b) => a - b)) if (start - lines.at(-1) > lineLength) lines.push(start);
+  return lines.map((start, i) => code.slice(start, lines[i + 1])).join("\n");
+}
+
 for (const [name, { root, licences, plugins }] of Object.entries(bundles)) {
-  await build({
+  const { output } = await build({
     input: `runtime/${root}`,
     platform: "neutral",
     external: [/^node:/],
     plugins,
-    output: { file: `dist/${name}.js`, format: "esm", minify: true, postBanner: `/*! ${licences} */` },
+    write: false,
+    output: { format: "esm", minify: true, comments: false },
   });
+  await writeFile(`dist/${name}.js`, `/*! ${licences} */\n${withLines(output[0].code)}`);
 }

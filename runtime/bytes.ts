@@ -76,9 +76,9 @@ export async function bodyOf(response: Response, subject: string, signal: AbortS
 
 /** What a failed read of `subject` is to the caller. */
 export function unreadable(subject: string, cause: unknown): LfmcError {
-  return new LfmcError("io/unreadable", "cannot be read to its end", {
+  return new LfmcError("io/unreadable", `cannot be read to its end: ${String(cause)}`, {
     subject,
-    hint: "Load again: the connection or the disk failed.",
+    hint: "Load again, where the connection or the disk failed.",
     cause,
   });
 }

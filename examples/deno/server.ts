@@ -1,7 +1,7 @@
 /**
  * Answers a prompt with the text that follows it, as it comes:
  *
- *     deno serve --allow-read --port 8000 server.ts
+ *     deno serve --allow-read --host 127.0.0.1 --port 8000 server.ts
  *     curl -N --data "Emma was" localhost:8000
  *
  * Requests that come at the same time share forward calls, as many as the artefact has sessions; others wait for one.

@@ -98,7 +98,7 @@ ${fileRows(manifest)}
 ${factRows(manifest)}
 | memory | ${grouped(memory.bytes)} bytes, fixed when the model was compiled |
 
-\`npx lfmc verify FOLDER\` checks hashes, code and plan. \`private\` in package.json keeps the package off the registry, since weights are seldom free to republish; it names the model's licence where one came along.
+\`lfmc verify FOLDER\`, of the compiler, checks hashes, code and plan. \`private\` in package.json keeps the package off the registry, since weights are seldom free to republish; it names the model's licence where one came along.
 `;
 }
 
