@@ -102,7 +102,10 @@ describe("a load that was cut short goes on at the first piece that is missing",
     const server = await served(({ range }) => (isCut.now ? { cutAfter: 2 * weightPieceBytes + 77 } : range ? alteration : {}));
     const error: unknown = await loads(server, { store }).catch((cause: unknown) => cause);
     expect(error).toBeInstanceOf(LfmcError);
-    expect(error).toMatchObject({ code: "io/unreadable", message: `${server.url}weights/00000.bin: cannot be read to its end` });
+    expect(error).toMatchObject({
+      code: "io/unreadable",
+      message: expect.stringContaining(`${server.url}weights/00000.bin: cannot be read to its end: `) as string,
+    });
     expect(error).toHaveProperty("cause", expect.any(Error));
     isCut.now = false;
     return server;

@@ -233,7 +233,7 @@ describe("weights from the caller:", () => {
     ],
   ])("%s half way is io/unreadable, by its shard and with its cause", async (_, give) => {
     const error: unknown = await fewLoaded((index) => (index === 0 ? few[0] : give(index))).catch((cause: unknown) => cause);
-    expect(error).toMatchObject({ code: "io/unreadable", message: "weights/1.bin: cannot be read to its end" });
+    expect(error).toMatchObject({ code: "io/unreadable", message: `weights/1.bin: cannot be read to its end: ${String(fault)}` });
     expect(error).toHaveProperty("cause", fault);
   });
 
@@ -243,7 +243,7 @@ describe("weights from the caller:", () => {
       [1003, 1],
     ] as const)
       expect((await refusal(() => fewLoaded(broken(run.subarray(0, bytes))))).message).toBe(
-        `weights/${shard}.bin: cannot be read to its end`,
+        `weights/${shard}.bin: cannot be read to its end: ${String(fault)}`,
       );
   });
 
