@@ -10,7 +10,16 @@ import type {
   SourceFile,
   TypeAliasDeclarationStructure,
 } from "ts-morph";
-import type { Limits, Manifest, MemoryMap, ModelFacts, Quantization, SamplingDefaults, SpecialTokens } from "../../runtime/manifest.ts";
+import {
+  type Limits,
+  type Manifest,
+  type MemoryMap,
+  type ModelFacts,
+  type Quantization,
+  type SamplingDefaults,
+  type SpecialTokens,
+  isEmbedded,
+} from "../../runtime/manifest.ts";
 
 type Literal = string | number | null | readonly Literal[];
 
@@ -98,7 +107,7 @@ function writeWorker(file: SourceFile, manifest: Manifest): void {
   file.addStatements("/** For edge workers: modules, manifest and tokenizer are imported. */");
   file.addImportDeclaration({ isTypeOnly: true, namedImports: ["LoadOptions", "Model"], moduleSpecifier: "./index.js" });
   file.addExportDeclaration({ moduleSpecifier: "./index.js" });
-  const holdsWeights = manifest.weights.length === 0;
+  const holdsWeights = isEmbedded(manifest);
   file.addInterface({
     name: "WorkerLoadOptions",
     isExported: true,

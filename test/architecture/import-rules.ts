@@ -78,8 +78,7 @@ const areas: readonly Area[] = [
   { prefix: "compiler/plan/", files: ["compiler/plan/", "compiler/graph/", "compiler/kernel/", ...foundations], builtins: "none" },
   {
     prefix: "compiler/artefact/bindings.ts",
-    files: ["compiler/errors.ts"],
-    types: ["runtime/manifest.ts"],
+    files: ["runtime/manifest.ts"],
     packages: ["ts-morph"],
     builtins: "none",
   },

@@ -27,14 +27,14 @@ export async function* checkPackage(folder: string, manifest: Manifest, weightsH
 }
 
 /** Tells of every entry point of package.json, and file that one imports, which is not there. Throws artefact/invalid where there are none. */
-async function* checkEntries(folder: string, { target, variants }: Manifest): Findings {
+async function* checkEntries(folder: string, manifest: Manifest): Findings {
   const path = "package.json";
   const json = parseJson(await readText(folder, path));
   if (!("value" in json)) throw invalid(path, json.fault);
   const entries = entryPoints(isRecord(json.value) ? json.value.exports : undefined);
   if (entries.length === 0) throw invalid(path, "exports nothing");
-  const hasThreads = target === "wasm-simd" && variants.some(({ threads }) => threads);
-  const seen = new Set([...entries, ...(hasThreads ? ["thread.js"] : [])]);
+  // Nothing imports the script of threads: it is started by its address.
+  const seen = new Set([...entries, ...(runtimeBundles(manifest).has("thread.js") ? ["thread.js"] : [])]);
   let isWhole = true;
   // The set grows while it is gone through.
   for (const entry of seen) {
