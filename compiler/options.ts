@@ -77,8 +77,9 @@ const largestShard = 2 ** 31 - 1;
 /** Of weights inside a module, which hosts hold whole while they compile it, and as long as it lives. */
 const largestEmbedded = 2 ** 28;
 
-/** Numeric options with their defaults: the cache keeps f32 where weights or activations do, else f16. */
-export function numericsOf({ quant = "q4_0", tensorTypes = [], activations = "q8", kv }: NumericOptions): Required<NumericOptions> {
+/** Numeric options with their defaults: groups that a checkpoint holds are kept; the cache keeps f32 where weights or activations do, else f16. */
+export function numericsOf(options: NumericOptions, holdsGroups: boolean): Required<NumericOptions> {
+  const { quant = holdsGroups ? "keep" : "q4_0", tensorTypes = [], activations = "q8", kv } = options;
   const whole = quant === "f32" || activations === "f32";
   return { quant, tensorTypes, activations, kv: kv ?? (whole ? "f32" : "f16") };
 }

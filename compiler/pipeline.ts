@@ -1,7 +1,8 @@
 /** The stages of a compile, in order: each takes what the ones before it made. */
-import type { Graph } from "./graph/types.ts";
+import { isGrouped } from "./graph/operands.ts";
+import type { Graph, WeightEncoding } from "./graph/types.ts";
 import type { ImportedModel } from "./import/model.ts";
-import { readStackedRows } from "./import/read-constant.ts";
+import { readStackedGroups, readStackedRows } from "./import/read-constant.ts";
 import { LfmcError, required } from "./errors.ts";
 import { tensorAlignment, weightTrailerBytes, type WeightFile } from "./artefact/weight-file.ts";
 import { verifyKernel } from "./kernel/verify.ts";
@@ -57,11 +58,13 @@ export interface PreparedGraph {
 
 /** What the interpreter runs under the contract, and what is planned. Throws usage/flag for tensor types that cannot be met. */
 export function preparedGraph({ graph, store }: Pick<ImportedModel, "graph" | "store">, options: NumericOptions): PreparedGraph {
-  const numerics = numericsOf(options);
+  const keepOf = (tensor: string): WeightEncoding => required(store.tensors.get(tensor), `tensor ${tensor}`).keep;
+  const holdsGroups = [...store.tensors.values()].some(({ keep }) => isGrouped(keep));
+  const numerics = numericsOf(options, holdsGroups);
   const { encodingOf, warnings } = chooseEncodings(graph, {
     quant: numerics.quant,
     tensorTypes: numerics.tensorTypes.map(parseTensorType),
-    storedTypeOf: (tensor) => required(store.tensors.get(tensor), `tensor ${tensor}`).dtype,
+    keepOf,
   });
   const passes = standardPasses({ weights: encodingOf, activations: numerics.activations, kv: numerics.kv });
   return { graph: runPasses(graph, passes), numerics, warnings };
@@ -112,7 +115,10 @@ export async function packWeights(
       onProgress?.({ done: Math.min(packed, total), total, tensor: constant.name });
     };
     report(0);
-    const { form, pieces } = await packConstant(constant, (start, count) => readStackedRows(store, constant.sources, start, count));
+    const { form, pieces } = await packConstant(constant, {
+      rows: (start, count) => readStackedRows(store, constant.sources, start, count),
+      groups: (format, start, count) => readStackedGroups(store, constant.sources, format, start, count),
+    });
     places.set(constant.name, { ...(await file.append(counted(pieces, report))), form });
   }
   return places;

@@ -4,7 +4,8 @@
  */
 import { internal, LfmcError, required } from "../errors.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../numeric/half.ts";
-import { groupFormatNamed, quantizeWeights } from "../numeric/weight-groups.ts";
+import { blockSize, roundUp } from "../numeric/quantize.ts";
+import { groupFormatNamed, storeGroups, type Groups } from "../numeric/weight-groups.ts";
 import type { ArithmeticMode } from "./arithmetic/arithmetic.ts";
 import { arithmetics } from "./arithmetic/modes.ts";
 import { opNamed } from "./ops.ts";
@@ -12,8 +13,8 @@ import { type History, SessionState } from "./state.ts";
 import { dense, elementCount, lastAxis, rowCount, type Tensor } from "./tensor.ts";
 import type { Constant, Graph, Row, ValueName } from "./types.ts";
 
-/** Reads a constant's checkpoint values in binary32, its sources stacked in order: as many as its shape has elements. */
-export type ConstantReader = (constant: Constant) => Promise<Float32Array>;
+/** Reads a constant's checkpoint values, its sources stacked in order: in groups where its encoding has them, else in binary32. */
+export type ConstantReader = (constant: Constant) => Promise<Float32Array | Groups>;
 
 /** Sees each value as it is computed. */
 export type Observer = (name: ValueName, tensor: Tensor) => void;
@@ -61,17 +62,15 @@ export async function createInterpreter(graph: Graph, read: ConstantReader, mode
   };
 }
 
-function encodeConstant({ name, type }: Constant, values: Float32Array): Tensor {
+function encodeConstant({ name, type }: Constant, values: Float32Array | Groups): Tensor {
   const shape = type.shape.filter((size) => typeof size === "number");
-  const expected = elementCount(shape);
-  if (values.length !== expected) {
-    throw new LfmcError("weights/shape", `${values.length} values, expected ${expected}`, {
-      subject: name,
-      hint: "read the constant by its sources",
-    });
-  }
   const format = groupFormatNamed(type.encoding);
-  if (format) return { kind: "weights", shape, groups: quantizeWeights(format, values, rowCount(shape), lastAxis(shape)) };
+  if (!(values instanceof Float32Array)) {
+    if (!format) return internal(`groups for ${name} in ${type.encoding}`);
+    checkLength(name, values.u.length, rowCount(shape) * roundUp(lastAxis(shape), blockSize));
+    return { kind: "weights", shape, groups: storeGroups(format, values) };
+  }
+  checkLength(name, values.length, elementCount(shape));
   switch (type.encoding) {
     case "f32":
       return dense(shape, values);
@@ -88,6 +87,14 @@ function encodeConstant({ name, type }: Constant, values: Float32Array): Tensor 
     default:
       return internal(`constant ${name} in ${type.encoding}`);
   }
+}
+
+function checkLength(name: ValueName, found: number, expected: number): void {
+  if (found === expected) return;
+  throw new LfmcError("weights/shape", `${found} values, expected ${expected}`, {
+    subject: name,
+    hint: "read the constant by its sources",
+  });
 }
 
 function rowsOf(tensor: Tensor): readonly Float32Array[] {

@@ -6,6 +6,9 @@
 /** How a value's elements are stored. "q8" is activations in signed 8-bit groups of 32 (numeric/quantize). */
 export type Encoding = "f32" | "f16" | "bf16" | "q4_0" | "q8_0" | "q8" | "i32";
 
+/** Encodings that weights are stored in. */
+export type WeightEncoding = Exclude<Encoding, "q8" | "i32">;
+
 /** "rows": the rows of the call; "logits": those of them that want logits. */
 export type Dimension = number | "rows" | "logits";
 export type Shape = readonly Dimension[];

@@ -6,7 +6,7 @@
 import { configSchema, refusedKeys, unknownKeys, type RawConfig } from "./config-schema.ts";
 import { feedForwardSize } from "./feed-forward-size.ts";
 import { firstWarnings, invalid, isRecord, objectOf, parseWith, shown, unsupported } from "./schema-error.ts";
-import type { Dtype } from "./weight-store.ts";
+import type { FloatType } from "./weight-store.ts";
 
 export type LayerKind = "conv" | "attention";
 
@@ -32,7 +32,7 @@ export interface SpecialTokens {
 export interface ModelConfig {
   readonly type: "lfm2" | "lfm2_moe";
   /** What the config says its weights are stored as; null where it says nothing. The file itself decides. */
-  readonly dtype: Dtype | null;
+  readonly dtype: FloatType | null;
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly layers: readonly LayerKind[];
@@ -207,7 +207,7 @@ function moeConfig(raw: RawConfig, layerCount: number, file: string): MoeConfig 
   };
 }
 
-function dtypeOf(raw: RawConfig, file: string): Dtype | null {
+function dtypeOf(raw: RawConfig, file: string): FloatType | null {
   const name = raw.dtype ?? raw.torch_dtype;
   switch (name?.replace(/^torch\./, "")) {
     case undefined:

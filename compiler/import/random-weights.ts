@@ -4,7 +4,7 @@
  * scale through any number of layers.
  */
 import { LfmcError } from "../errors.ts";
-import { checkRange, rowShape, type TensorInfo, type WeightStore } from "./weight-store.ts";
+import { checkRange, roundedGroups, rowShape, type TensorInfo, type WeightStore } from "./weight-store.ts";
 
 /** Centre and standard deviation of a tensor's values. */
 interface Distribution {
@@ -18,20 +18,17 @@ const halvesDeviation = 65536 / Math.sqrt(6);
 /** A store of the expected tensors whose values depend on `seed` (any integer; its lower 32 bits count) and nothing else. */
 export function randomWeights(expected: readonly TensorInfo[], seed: number): WeightStore {
   const tensors = new Map(expected.map((tensor) => [tensor.name, tensor]));
-  return {
-    tensors,
-    readRows: async (name, start, count) => {
-      const tensor = tensors.get(name);
-      if (!tensor)
-        throw new LfmcError("weights/missing", "is not a tensor of this model", {
-          subject: name,
-          hint: "read tensors by the model's own names",
-        });
-      checkRange(tensor, start, count);
-      return await Promise.resolve(randomRows(tensor, seed, start, count));
-    },
-    close: () => Promise.resolve(),
+  const readRows: WeightStore["readRows"] = async (name, start, count) => {
+    const tensor = tensors.get(name);
+    if (!tensor)
+      throw new LfmcError("weights/missing", "is not a tensor of this model", {
+        subject: name,
+        hint: "read tensors by the model's own names",
+      });
+    checkRange(tensor, start, count);
+    return await Promise.resolve(randomRows(tensor, seed, start, count));
   };
+  return { tensors, readRows, readGroups: roundedGroups(readRows), close: () => Promise.resolve() };
 }
 
 /** [count, rowLength]; each weight takes one hash of its column under its row's key, and is triangular around the mean. */

@@ -1,14 +1,16 @@
-/** Graph constants as f32 rows: whole for the interpreter, by ranges for packers. Several sources lie one below the other. */
+/** Graph constants as rows: whole for the interpreter, by ranges for packers. Several sources lie one below the other. */
 import type { Constant, TensorSlice } from "../graph/types.ts";
+import { groupFormatNamed, stackGroups, type GroupFormat, type Groups } from "../numeric/weight-groups.ts";
 import type { WeightStore } from "./weight-store.ts";
 
 /** What is read of a store. */
-export type RowSource = Pick<WeightStore, "readRows">;
+export type RowSource = Pick<WeightStore, "readRows" | "readGroups">;
 
-/** The whole constant. Throws what `readRows` throws. */
-export function readConstant(store: RowSource, { sources }: Constant): Promise<Float32Array> {
+/** The whole constant: in groups where its encoding has them, else as f32. Throws what the store does. */
+export function readConstant(store: RowSource, { sources, type }: Constant): Promise<Float32Array | Groups> {
   const rows = sources.reduce((sum, { count }) => sum + count, 0);
-  return readStackedRows(store, sources, 0, rows);
+  const format = groupFormatNamed(type.encoding);
+  return format ? readStackedGroups(store, sources, format, 0, rows) : readStackedRows(store, sources, 0, rows);
 }
 
 /** Rows start…start+count-1 of the stacked sources, [count, last axis]. */
@@ -19,12 +21,7 @@ export async function readStackedRows(
   count: number,
 ): Promise<Float32Array> {
   const parts: Float32Array[] = [];
-  let first = 0;
-  for (const source of sources) {
-    const [from, to] = [Math.max(start, first), Math.min(start + count, first + source.count)];
-    if (from < to) parts.push(await store.readRows(source.tensor, source.start + from - first, to - from));
-    first += source.count;
-  }
+  for (const { tensor, from, rows } of rangesOf(sources, start, count)) parts.push(await store.readRows(tensor, from, rows));
   const [only] = parts;
   if (only && parts.length === 1) return only;
   const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -34,4 +31,28 @@ export async function readStackedRows(
     at += part.length;
   }
   return whole;
+}
+
+/** The same rows in groups. */
+export async function readStackedGroups(
+  store: RowSource,
+  sources: readonly TensorSlice[],
+  format: GroupFormat,
+  start: number,
+  count: number,
+): Promise<Groups> {
+  const parts: Groups[] = [];
+  for (const { tensor, from, rows } of rangesOf(sources, start, count)) parts.push(await store.readGroups(tensor, format, from, rows));
+  return stackGroups(parts);
+}
+
+/** The rows of each source among rows start…start+count-1 of all. */
+function rangesOf(sources: readonly TensorSlice[], start: number, count: number) {
+  let first = 0;
+  return sources.flatMap((source) => {
+    const [from, to] = [Math.max(start, first), Math.min(start + count, first + source.count)];
+    const range = { tensor: source.tensor, from: source.start + from - first, rows: to - from };
+    first += source.count;
+    return from < to ? [range] : [];
+  });
 }

@@ -9,7 +9,7 @@ import { decodeBf16, decodeF16, firstNotFinite } from "./decode.ts";
 import { parseJson } from "./json.ts";
 import { headerBytesMax, headerLength, parseHeader, type HeaderEntry } from "./safetensors-header.ts";
 import { isRecord, shown } from "./schema-error.ts";
-import { checkRange, rowShape, type Dtype, type TensorInfo, type WeightStore } from "./weight-store.ts";
+import { checkRange, keptFloats, roundedGroups, rowShape, type FloatType, type TensorInfo, type WeightStore } from "./weight-store.ts";
 
 const singleName = "model.safetensors";
 const indexName = "model.safetensors.index.json";
@@ -25,6 +25,7 @@ interface Shard {
 }
 
 interface Located extends TensorInfo {
+  readonly dtype: FloatType;
   readonly shard: Shard;
   readonly begin: number;
 }
@@ -44,8 +45,9 @@ export class CheckpointReader implements WeightStore {
       const entry = shard.entries.get(name);
       if (!entry)
         throw new LfmcError("safetensors/index", `does not hold ${shown(name)}, which the index says it does`, badIndex(shard.path));
-      if (isDtype(entry.dtype)) located.set(name, { name, shape: entry.shape, dtype: entry.dtype, shard, begin: entry.begin });
-      else unreadable.set(name, entry.dtype);
+      const { dtype, shape, begin } = entry;
+      if (isFloatType(dtype)) located.set(name, { name, shape, dtype, keep: keptFloats[dtype], shard, begin });
+      else unreadable.set(name, dtype);
     }
     this.tensors = located;
     this.unreadable = unreadable;
@@ -71,6 +73,8 @@ export class CheckpointReader implements WeightStore {
     }
     return result;
   }
+
+  readonly readGroups = roundedGroups((tensor, start, count) => this.readRows(tensor, start, count));
 
   async close(): Promise<void> {
     await Promise.all(this.#shards.map(({ handle }) => handle.close()));
@@ -182,8 +186,8 @@ function badIndex(subject: string): { readonly subject: string; readonly hint: s
   return { subject, hint: "the download is incomplete or damaged: fetch the checkpoint again" };
 }
 
-function isDtype(dtype: string): dtype is Dtype {
-  return dtype === "F32" || dtype === "F16" || dtype === "BF16";
+function isFloatType(dtype: string): dtype is FloatType {
+  return Object.hasOwn(keptFloats, dtype);
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -5,7 +5,7 @@
 import { LfmcError } from "../errors.ts";
 import type { LayerKind, ModelConfig, MoeConfig } from "./config.ts";
 import { firstWarnings, shown } from "./schema-error.ts";
-import type { Dtype, TensorInfo, WeightStore } from "./weight-store.ts";
+import { keptFloats, type FloatType, type TensorInfo, type WeightStore } from "./weight-store.ts";
 
 /** Experts as three matrices each (hub files), or stacked in two tensors (raw state dicts of transformers 5). */
 export type ExpertLayout = "separate" | "stacked";
@@ -21,8 +21,8 @@ export function expectedTensors(config: ModelConfig, layout: ExpertLayout): read
     ["model.embedding_norm.weight", [hiddenSize]],
     ...(config.tied ? [] : [["lm_head.weight", [vocabSize, hiddenSize]] satisfies Entry]),
   ];
-  const dtypeOf = (name: string): Dtype => (name.endsWith(".expert_bias") ? "F32" : (config.dtype ?? "F32"));
-  return entries.map(([name, shape]) => ({ name, shape, dtype: dtypeOf(name) }));
+  const typeOf = (name: string): FloatType => (name.endsWith(".expert_bias") ? "F32" : (config.dtype ?? "F32"));
+  return entries.map(([name, shape]) => ({ name, shape, dtype: typeOf(name), keep: keptFloats[typeOf(name)] }));
 }
 
 /** How the experts are laid out among these tensor names; hub files' layout where there is no sign of the other. */

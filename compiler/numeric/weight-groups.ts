@@ -74,16 +74,26 @@ export function groupFormatNamed(encoding: string): GroupFormat | undefined {
   return encoding === "q4_0" || encoding === "q8_0" ? groupFormats[encoding] : undefined;
 }
 
-/** Rows of grouped weights: w = scale * (u - offset), then times 2^-exponent. */
-export interface GroupedWeights {
+/**
+ * Rows of weights as an encoder leaves them, whether it rounded them or read them from a file: w = scale * (u - offset) + minimum. Scales are
+ * not yet rounded to their storage; one of 0 has nothing but u = offset.
+ */
+export interface Groups {
   readonly rows: number;
-  /** The row's length padded to whole blocks; padding is u = offset. */
+  /** The row's length padded to whole blocks; padding is u = offset, and a group of nothing else has the scale 0. */
   readonly columns: number;
-  readonly offset: number;
   /** One value a byte: [rows, columns]. */
   readonly u: Uint8Array;
-  /** [rows, columns / 32]; every scale is a normal f16 when `format` is "f16". */
+  /** [rows, columns / 32] */
   readonly scales: Float32Array;
+  /** The same of formats that have minimums, else null. */
+  readonly minimums: Float32Array | null;
+}
+
+/** Groups whose scales are as they are stored: w = scale * (u - offset), then times 2^-exponent. */
+export interface GroupedWeights extends Groups {
+  readonly offset: number;
+  /** Every scale is a normal f16 when this is "f16". */
   readonly format: ScaleFormat;
   /** All scales were multiplied by 2^exponent, so that none is a subnormal f16; the epilogue undoes it. */
   readonly exponent: number;
@@ -132,25 +142,50 @@ export function storedScaleBits(scale: number, { format, exponent }: ScaleStorag
   return (bits + 0xfff + ((bits >>> 13) & 1)) & ~0x1fff;
 }
 
-/** Quantises `rows` rows of `width` finite weights. */
-export function quantizeWeights(format: GroupFormat, w: Float32Array, rows: number, width: number): GroupedWeights {
+/** Rounds `rows` rows of `width` finite weights, as ggml does. */
+export function quantizeRows(format: GroupFormat, w: Float32Array, rows: number, width: number): Groups {
   const columns = roundUp(width, blockSize);
   const groups = columns / groupSize;
-  const exact = new Float32Array(rows * groups);
+  const scales = new Float32Array(rows * groups);
   const u = new Uint8Array(rows * columns).fill(format.offset);
   const bits = new Int32Array(w.buffer, w.byteOffset, w.length);
-  const range = new ScaleRange();
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < width; column += groupSize) {
       const [start, end] = [row * width + column, row * width + Math.min(column + groupSize, width)];
       const scale = format.scaleOf(extremeOf(bits, start, end));
-      exact[row * groups + column / groupSize] = scale;
+      scales[row * groups + column / groupSize] = scale;
       format.encode(w, start, end, scale, u, row * columns + column);
-      range.add(scale);
     }
   }
+  return { rows, columns, u, scales, minimums: null };
+}
+
+/** Rounds the scales of a whole tensor to the one storage that holds them all. */
+export function storeGroups({ offset }: GroupFormat, groups: Groups): GroupedWeights {
+  const range = new ScaleRange();
+  for (const scale of groups.scales) range.add(scale);
   const storage = range.storage();
-  return { rows, columns, offset: format.offset, u, scales: exact.map((scale) => storedScale(scale, storage)), ...storage };
+  return { ...groups, offset, scales: groups.scales.map((scale) => storedScale(scale, storage)), ...storage };
+}
+
+/** Groups of the same width, one below the other. */
+export function stackGroups(parts: readonly Groups[]): Groups {
+  const [first] = parts;
+  if (first && parts.length === 1) return first;
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const columns = first?.columns ?? 0;
+  const perRow = columns / groupSize;
+  const u = new Uint8Array(rows * columns);
+  const scales = new Float32Array(rows * perRow);
+  const minimums = first?.minimums ? new Float32Array(rows * perRow) : null;
+  let row = 0;
+  for (const part of parts) {
+    u.set(part.u, row * columns);
+    scales.set(part.scales, row * perRow);
+    if (part.minimums) minimums?.set(part.minimums, row * perRow);
+    row += part.rows;
+  }
+  return { rows, columns, u, scales, minimums };
 }
 
 /** The smallest and the largest magnitude of a tensor's scales, as they come. */

@@ -14,9 +14,10 @@ import { quantizeWeights, type EncodingChoice } from "./quantize-weights.ts";
 
 export { runPasses, type Pass } from "./pass.ts";
 export type { KvFormat } from "../graph/kv-cache.ts";
-export type { EncodingChoice, WeightEncoding } from "./quantize-weights.ts";
+export type { WeightEncoding } from "../graph/types.ts";
+export type { EncodingChoice } from "./quantize-weights.ts";
 export { chooseEncodings, parseTensorType, weightFormats } from "./tensor-types.ts";
-export type { ChosenEncodings, FormatRequest, StoredType, TensorType, WeightFormat } from "./tensor-types.ts";
+export type { ChosenEncodings, FormatRequest, TensorType, WeightFormat } from "./tensor-types.ts";
 
 export interface PassOptions {
   /** Encoding of each matrix; `() => "q4_0"` for all alike. */

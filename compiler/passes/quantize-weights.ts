@@ -2,12 +2,9 @@
  * Matrices are stored in fewer bits: W f32 -> W in the encoding chosen for it. Norms, biases, taps and the router's gate stay f32.
  * The graph only says so; packing does it.
  */
-import type { Constant, Encoding } from "../graph/types.ts";
+import type { Constant, WeightEncoding } from "../graph/types.ts";
 import { matricesOf } from "./matrices.ts";
 import type { Pass } from "./pass.ts";
-
-/** Encodings that weights are stored in. */
-export type WeightEncoding = Exclude<Encoding, "q8" | "i32">;
 
 /** Chooses the encoding of a matrix; its `sources` name the checkpoint's tensors. */
 export type EncodingChoice = (matrix: Constant) => WeightEncoding;

@@ -3,9 +3,9 @@
  * tensor's name decides, else `--quant`. In a glob `*` stands for any letters, dots too, and `?` for one; it must match the whole name.
  */
 import { LfmcError, required } from "../errors.ts";
-import type { Constant, Graph, ValueName } from "../graph/types.ts";
+import type { Constant, Graph, ValueName, WeightEncoding } from "../graph/types.ts";
 import { matricesOf } from "./matrices.ts";
-import type { EncodingChoice, WeightEncoding } from "./quantize-weights.ts";
+import type { EncodingChoice } from "./quantize-weights.ts";
 
 /** What `--quant` and `--tensor-type` take; "keep" is the encoding that the checkpoint has. */
 export const weightFormats = ["q4_0", "q8_0", "f16", "bf16", "f32", "keep"] as const;
@@ -17,18 +17,13 @@ export interface TensorType {
   readonly format: WeightFormat;
 }
 
-/** A tensor's type in the checkpoint. */
-export type StoredType = "F32" | "F16" | "BF16";
-
-const kept: Readonly<Record<StoredType, WeightEncoding>> = { F32: "f32", F16: "f16", BF16: "bf16" };
-
 export interface FormatRequest {
   /** The format of every matrix that no glob matches. */
   readonly quant: WeightFormat;
   /** Later ones win. */
   readonly tensorTypes: readonly TensorType[];
-  /** How the checkpoint stores a tensor; asked for "keep" alone. */
-  readonly storedTypeOf: (tensor: string) => StoredType;
+  /** The encoding that holds a tensor as the checkpoint has it; asked for "keep" alone. */
+  readonly keepOf: (tensor: string) => WeightEncoding;
 }
 
 export interface ChosenEncodings {
@@ -59,7 +54,7 @@ export function chooseEncodings(graph: Graph, request: FormatRequest): ChosenEnc
   const constants = graph.constants.filter(({ name }) => matrices.has(name));
   const rules = request.tensorTypes.map((rule) => ({ ...rule, pattern: patternOf(rule.glob) }));
   const formatOf = (tensor: string): WeightFormat => rules.findLast(({ pattern }) => pattern.test(tensor))?.format ?? request.quant;
-  const encodingOf: EncodingChoice = (matrix) => encodingOfMatrix(matrix, formatOf, request.storedTypeOf);
+  const encodingOf: EncodingChoice = (matrix) => encodingOfMatrix(matrix, formatOf, request.keepOf);
   // Told now rather than when a pass gets there.
   constants.forEach(encodingOf);
   const tensors = [...new Set(constants.flatMap(tensorsOf))];
@@ -77,11 +72,7 @@ function tensorsOf({ sources }: Constant): readonly string[] {
   return sources.map(({ tensor }) => tensor);
 }
 
-function encodingOfMatrix(
-  matrix: Constant,
-  formatOf: (tensor: string) => WeightFormat,
-  storedTypeOf: FormatRequest["storedTypeOf"],
-): WeightEncoding {
+function encodingOfMatrix(matrix: Constant, formatOf: (tensor: string) => WeightFormat, keepOf: FormatRequest["keepOf"]): WeightEncoding {
   const tensors = tensorsOf(matrix);
   const formats = [...new Set(tensors.map(formatOf))];
   const [format] = formats;
@@ -93,7 +84,7 @@ function encodingOfMatrix(
     });
   }
   if (format !== "keep") return required(format, `source of ${matrix.name}`);
-  const encodings = new Set(tensors.map((tensor) => kept[storedTypeOf(tensor)]));
+  const encodings = new Set(tensors.map(keepOf));
   const [only] = encodings;
   // Only binary32 holds numbers of several types as they are.
   return encodings.size === 1 && only !== undefined ? only : "f32";

@@ -1,26 +1,21 @@
 /**
  * Packs constants into the form that kernels read (kernel/library/panels), a few panels at a time: the packer's own memory is bounded,
  * whatever the size of the constant. Matrices in groups are gone through twice, for all their scales are stored alike: once to see the
- * range of the scales, once to pack. Of up to 16 M weights the first pass keeps what it read; larger ones are read again.
+ * range of the scales, once to pack. Of up to 64 M weights the first pass keeps what it read; larger ones are read again.
  */
 import { internal } from "../errors.ts";
-import {
-  headerBytes,
-  isGrouped,
-  panelBytes,
-  panelCount,
-  panelRows,
-  type GroupEncoding,
-  type PanelLayout,
-} from "../kernel/library/panels.ts";
-import { groupSize, roundUp } from "../numeric/quantize.ts";
+import { headerBytes, isGrouped, panelBytes, panelCount, panelRows, type PanelLayout } from "../kernel/library/panels.ts";
+import { roundUp } from "../numeric/quantize.ts";
 import { ropeTables } from "../numeric/rope.ts";
-import { extremeOf, groupFormats, ScaleRange, type ScaleStorage } from "../numeric/weight-groups.ts";
+import { groupFormats, ScaleRange, type GroupFormat, type Groups, type ScaleStorage } from "../numeric/weight-groups.ts";
 import type { PackedConstant, PackedForm } from "./constants.ts";
 import { floatPanelPacker, groupedPanelPacker, type GroupedLayout, type PanelPacker } from "./panel-packers.ts";
 
 /** Reads rows start…start+count-1 of the constant's checkpoint matrix [rows, last axis], sources stacked. */
-export type RowReader = (start: number, count: number) => Promise<Float32Array>;
+export interface ConstantRows {
+  readonly rows: (start: number, count: number) => Promise<Float32Array>;
+  readonly groups: (format: GroupFormat, start: number, count: number) => Promise<Groups>;
+}
 
 /** A constant's form as packed (how scales are stored is known only once all weights were seen), and its bytes: packedBytes of that form. */
 export interface Packed {
@@ -36,26 +31,26 @@ export interface PackLimits {
   readonly kept: number;
 }
 
-const standardLimits: PackLimits = { run: 2 ** 20, kept: 2 ** 24 };
+const standardLimits: PackLimits = { run: 2 ** 20, kept: 2 ** 26 };
 
 /**
  * Packs one constant from its checkpoint rows: [matrices, streams, rows, columns] where it is panels. What `read` throws is thrown here or
  * by the pieces.
  */
-export async function packConstant({ name, form, shape }: PackedConstant, read: RowReader, limits = standardLimits): Promise<Packed> {
+export async function packConstant({ name, form, shape }: PackedConstant, read: ConstantRows, limits = standardLimits): Promise<Packed> {
   switch (form.kind) {
     case "panels":
       return await packPanels(form.layout, read, limits);
     case "vector": {
       // A vector's one axis is its last: it is a single row.
-      const [values, length] = [await read(0, 1), roundUp(form.length, panelRows)];
+      const [values, length] = [await read.rows(0, 1), roundUp(form.length, panelRows)];
       const packed = new Float32Array(form.streams * length);
       for (let stream = 0; stream < form.streams; stream++)
         packed.set(values.subarray(stream * form.length, (stream + 1) * form.length), stream * length);
       return { form, pieces: [bytesOf(packed)] };
     }
     case "taps": {
-      const [values, channels] = [await read(0, shape[0] ?? internal(`${name} has no shape`)), roundUp(form.channels, panelRows)];
+      const [values, channels] = [await read.rows(0, shape[0] ?? internal(`${name} has no shape`)), roundUp(form.channels, panelRows)];
       const packed = new Float32Array(form.width * channels);
       values.forEach((value, i) => {
         packed[(i % form.width) * channels + Math.floor(i / form.width)] = value;
@@ -71,37 +66,41 @@ function bytesOf(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
-async function packPanels(layout: PanelLayout, read: RowReader, { run, kept }: PackLimits): Promise<Packed> {
+async function packPanels(layout: PanelLayout, read: ConstantRows, { run, kept }: PackLimits): Promise<Packed> {
   const { encoding, matrices, streams, rows, columns } = layout;
   if (!isGrouped(encoding)) {
-    const runs = readRuns(layout, read, run);
+    const runs = readRuns(layout, read.rows, run);
     return { form: { kind: "panels", layout }, pieces: packRuns(layout, runs, floatPanelPacker(layout, encoding)) };
   }
-  const source = matrices * streams * rows * columns <= kept ? keeping(read) : read;
-  const storage = await findStorage(columns, encoding, readRuns(layout, source, run));
+  const readGroups: RangeReader<Groups> = (start, count) => read.groups(groupFormats[encoding.weights], start, count);
+  const source = matrices * streams * rows * columns <= kept ? keeping(readGroups) : readGroups;
+  const storage = await findStorage(readRuns(layout, source, run));
   const packed = { ...layout, encoding: { ...encoding, scales: storage.format } };
   const runs = readRuns(layout, source, run);
   return { form: { kind: "panels", layout: packed }, pieces: packGroups(packed, storage, runs) };
 }
 
+/** Reads rows start…start+count-1. */
+type RangeReader<Rows> = (start: number, count: number) => Promise<Rows>;
+
 /** Reads each range of rows once, however often it is asked for. */
-function keeping(read: RowReader): RowReader {
-  const kept = new Map<number, Float32Array>();
+function keeping<Rows>(read: RangeReader<Rows>): RangeReader<Rows> {
+  const kept = new Map<number, Rows>();
   return async (start, count) => {
-    const values = kept.get(start) ?? (await read(start, count));
-    kept.set(start, values);
-    return values;
+    const rows = kept.get(start) ?? (await read(start, count));
+    kept.set(start, rows);
+    return rows;
   };
 }
 
-/** A few panels of one matrix: the rows of each stream, [panels * 16, columns], with zeros below the last. */
-interface Run {
+/** A few panels of one matrix: the rows of each stream, of which the last panel may lack some. */
+interface Run<Rows> {
   readonly panels: number;
-  readonly streams: readonly Float32Array[];
+  readonly streams: readonly Rows[];
 }
 
 /** All panels of a constant in the order in which they are packed. */
-async function* readRuns(layout: PanelLayout, read: RowReader, elements: number): AsyncGenerator<Run> {
+async function* readRuns<Rows>(layout: PanelLayout, read: RangeReader<Rows>, elements: number): AsyncGenerator<Run<Rows>> {
   const { matrices, streams, rows, columns } = layout;
   const most = Math.max(1, Math.floor(elements / (streams * panelRows * columns)));
   for (let matrix = 0; matrix < matrices; matrix++) {
@@ -109,32 +108,22 @@ async function* readRuns(layout: PanelLayout, read: RowReader, elements: number)
       const panels = Math.min(most, panelCount(layout) - panel);
       const start = panel * panelRows;
       const count = Math.min(panels * panelRows, rows - start);
-      const values: Float32Array[] = [];
-      for (let stream = 0; stream < streams; stream++) {
-        const found = await read((matrix * streams + stream) * rows + start, count);
-        values.push(padded(found, panels * panelRows * columns));
-      }
+      const values: Rows[] = [];
+      for (let stream = 0; stream < streams; stream++) values.push(await read((matrix * streams + stream) * rows + start, count));
       yield { panels, streams: values };
     }
   }
 }
 
-function padded(values: Float32Array, length: number): Float32Array {
-  if (values.length === length) return values;
-  const whole = new Float32Array(length);
-  whole.set(values);
-  return whole;
-}
-
 /** One piece a run; the panels of streams are interleaved. */
-async function* packRuns(layout: PanelLayout, runs: AsyncIterable<Run>, pack: PanelPacker): AsyncGenerator<Uint8Array> {
-  const [bytes, elements] = [panelBytes(layout), panelRows * layout.columns];
+async function* packRuns<Rows>(layout: PanelLayout, runs: AsyncIterable<Run<Rows>>, pack: PanelPacker<Rows>): AsyncGenerator<Uint8Array> {
+  const bytes = panelBytes(layout);
   for await (const { panels, streams } of runs) {
     const piece = new Uint8Array(panels * streams.length * bytes);
     streams.forEach((rows, stream) => {
       for (let panel = 0; panel < panels; panel++) {
         const at = (panel * streams.length + stream) * bytes;
-        pack(rows.subarray(panel * elements, (panel + 1) * elements), piece.subarray(at, at + bytes));
+        pack(rows, panel * panelRows, piece.subarray(at, at + bytes));
       }
     });
     yield piece;
@@ -142,7 +131,7 @@ async function* packRuns(layout: PanelLayout, runs: AsyncIterable<Run>, pack: Pa
 }
 
 /** The header that undoes the exponent of the scales, then the panels. */
-async function* packGroups(layout: GroupedLayout, storage: ScaleStorage, runs: AsyncIterable<Run>): AsyncGenerator<Uint8Array> {
+async function* packGroups(layout: GroupedLayout, storage: ScaleStorage, runs: AsyncIterable<Run<Groups>>): AsyncGenerator<Uint8Array> {
   const header = new Uint8Array(headerBytes);
   new DataView(header.buffer).setFloat32(0, 2 ** -storage.exponent, true);
   yield header;
@@ -150,18 +139,8 @@ async function* packGroups(layout: GroupedLayout, storage: ScaleStorage, runs: A
 }
 
 /** The storage that holds the scales of all groups. */
-async function findStorage(columns: number, { weights }: GroupEncoding, runs: AsyncIterable<Run>): Promise<ScaleStorage> {
-  const { scaleOf } = groupFormats[weights];
+async function findStorage(runs: AsyncIterable<Run<Groups>>): Promise<ScaleStorage> {
   const range = new ScaleRange();
-  for await (const { streams } of runs) {
-    for (const values of streams) {
-      const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
-      for (let row = 0; row < bits.length; row += columns) {
-        for (let column = 0; column < columns; column += groupSize) {
-          range.add(scaleOf(extremeOf(bits, row + column, row + Math.min(column + groupSize, columns))));
-        }
-      }
-    }
-  }
+  for await (const { streams } of runs) for (const { scales } of streams) for (const scale of scales) range.add(scale);
   return range.storage();
 }

@@ -1,4 +1,4 @@
-/** How 16 rows of weights become the bytes of one panel, as kernel/library/panels has it; grouped ones are quantised here. */
+/** How 16 rows of weights become the bytes of one panel, as kernel/library/panels has it; grouped ones come as numbers and scales. */
 import {
   blockBytes,
   groupOffsets,
@@ -11,10 +11,10 @@ import {
 } from "../kernel/library/panels.ts";
 import { f32ToBf16, f32ToF16 } from "../numeric/half.ts";
 import { blockSize, groupSize } from "../numeric/quantize.ts";
-import { extremeOf, groupFormats, storedScaleBits, type ScaleStorage } from "../numeric/weight-groups.ts";
+import { groupFormats, storedScaleBits, type Groups, type ScaleStorage } from "../numeric/weight-groups.ts";
 
-/** Packs 16 rows, [16, columns], into the panelBytes of their panel, which start on a multiple of four. */
-export type PanelPacker = (rows: Float32Array, panel: Uint8Array) => void;
+/** Packs 16 of the rows from `first` on, zeros where there are fewer, into the panelBytes of their panel, which start on a multiple of four. */
+export type PanelPacker<Rows> = (rows: Rows, first: number, panel: Uint8Array) => void;
 
 const halvesIn = (panel: Uint8Array): Uint16Array => new Uint16Array(panel.buffer, panel.byteOffset, panel.length / 2);
 
@@ -31,12 +31,12 @@ const floatElements: Readonly<
 };
 
 /** A packer of floats. */
-export function floatPanelPacker({ columns }: PanelLayout, { weights }: FloatEncoding): PanelPacker {
+export function floatPanelPacker({ columns }: PanelLayout, { weights }: FloatEncoding): PanelPacker<Float32Array> {
   const { elementsIn, of } = floatElements[weights];
-  return (rows, panel) => {
+  return (rows, first, panel) => {
     const elements = elementsIn(panel);
     for (let lane = 0; lane < panelRows; lane++)
-      for (let k = 0; k < columns; k++) elements[k * panelRows + lane] = of(rows[lane * columns + k] ?? 0);
+      for (let k = 0; k < columns; k++) elements[k * panelRows + lane] = of(rows[(first + lane) * columns + k] ?? 0);
   };
 }
 
@@ -46,27 +46,22 @@ const runsPerGroup = groupSize / runLength;
 /** A layout of weights in groups. */
 export type GroupedLayout = PanelLayout & { readonly encoding: GroupEncoding };
 
-/** A packer of groups with scales. Each row's group becomes 32 bytes, one number each, and these are moved in runs of four. */
-export function groupedPanelPacker(layout: GroupedLayout, storage: ScaleStorage): PanelPacker {
-  const { encoding, columns } = layout;
-  const format = groupFormats[encoding.weights];
+/** A packer of groups with scales. Each row's group is 32 bytes, one number each, which are moved in runs of four. */
+export function groupedPanelPacker(layout: GroupedLayout, storage: ScaleStorage): PanelPacker<Groups> {
+  const { bits, offset } = groupFormats[layout.encoding.weights];
   const places = groupPlaces(layout);
-  const u = new Uint8Array(groupSize);
-  const runs = new Uint32Array(u.buffer);
-  return (rows, panel) => {
-    const bits = new Int32Array(rows.buffer, rows.byteOffset, rows.length);
+  const padding = new Uint32Array(new Uint8Array(groupSize).fill(offset).buffer);
+  return ({ rows, columns, u, scales: exact }, first, panel) => {
     const words = new Uint32Array(panel.buffer, panel.byteOffset, panel.length / runLength);
     const view = new DataView(panel.buffer, panel.byteOffset, panel.length);
+    const runs = new Uint32Array(u.buffer, u.byteOffset, u.length / runLength);
     for (let lane = 0; lane < panelRows; lane++) {
+      const row = first + lane;
       places.forEach(({ scales, values }, group) => {
-        // Columns of padding are not encoded: their u are the offset, and a group of nothing else ends before it starts.
-        const start = lane * columns + group * groupSize;
-        const end = lane * columns + Math.min((group + 1) * groupSize, columns);
-        const scale = format.scaleOf(extremeOf(bits, start, end));
-        if (end - start < groupSize) u.fill(format.offset);
-        format.encode(rows, start, end, scale, u, 0);
-        moveRuns(format.bits, runs, words, values / runLength + lane);
-        const stored = storedScaleBits(scale, storage);
+        const isPadding = row >= rows;
+        const [source, at] = isPadding ? [padding, 0] : [runs, (row * columns + group * groupSize) / runLength];
+        moveRuns(bits, source, at, words, values / runLength + lane);
+        const stored = storedScaleBits(isPadding ? 0 : (exact[row * places.length + group] ?? 0), storage);
         if (storage.format === "f16") view.setUint16(scales + lane * 2, stored, true);
         else view.setUint32(scales + lane * 4, stored, true);
       });
@@ -83,11 +78,11 @@ function groupPlaces(layout: GroupedLayout): readonly { readonly scales: number;
   });
 }
 
-/** The runs of one row's group to every 16th word from `at`; with 4 bits, even runs are low nibbles and odd ones high. */
-function moveRuns(bits: number, runs: Uint32Array, words: Uint32Array, at: number): void {
+/** The runs of one row's group, `from` on, to every 16th word from `at`; with 4 bits, even runs are low nibbles and odd ones high. */
+function moveRuns(bits: number, runs: Uint32Array, from: number, words: Uint32Array, at: number): void {
   const planes = 8 / bits;
   for (let run = 0; run < runsPerGroup; run += planes) {
-    const high = planes === 2 ? (runs[run + 1] ?? 0) << bits : 0;
-    words[at + (run / planes) * panelRows] = (runs[run] ?? 0) | high;
+    const high = planes === 2 ? (runs[from + run + 1] ?? 0) << bits : 0;
+    words[at + (run / planes) * panelRows] = (runs[from + run] ?? 0) | high;
   }
 }

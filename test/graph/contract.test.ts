@@ -13,7 +13,8 @@ import { exp, sigmoid, silu } from "../../compiler/numeric/exp.ts";
 import { f16ToF32, f32ToF16, roundHalfEven } from "../../compiler/numeric/half.ts";
 import { quantizeActivations } from "../../compiler/numeric/quantize.ts";
 import { ropeAngle, ropeTables } from "../../compiler/numeric/rope.ts";
-import { groupFormats, quantizeWeights, type GroupFormatName } from "../../compiler/numeric/weight-groups.ts";
+import { groupFormats, type GroupFormatName } from "../../compiler/numeric/weight-groups.ts";
+import { quantizeWeights } from "../numeric/matrices.ts";
 import { rowsFrom } from "./random-graph.ts";
 
 const f = Math.fround;

@@ -7,6 +7,7 @@ import { createBuilder, type GraphBuilder } from "../../compiler/graph/builder.t
 import { kvFormats, type KvFormat } from "../../compiler/graph/kv-cache.ts";
 import { isGrouped, weightEncodings } from "../../compiler/graph/operands.ts";
 import type { RowSource } from "../../compiler/import/read-constant.ts";
+import { roundedGroups } from "../../compiler/import/weight-store.ts";
 import type { Encoding, Graph, Row, TensorSlice, ValueName } from "../../compiler/graph/types.ts";
 
 export interface ConvSpec {
@@ -93,16 +94,15 @@ export const graphSpecs: fc.Arbitrary<GraphSpec> = fc
 
 /** Weights by a hash of tensor, row and column: about uniform in (-1, 1), divided by the square root of the row's length. */
 export function randomRows(seed: number, lengths: ReadonlyMap<string, number>): RowSource {
-  return {
-    readRows: (tensor, start, count) => {
-      const length = lengths.get(tensor) ?? NaN;
-      const values = Float32Array.from(
-        { length: count * length },
-        (_, i) => hash(`${seed}/${tensor}/${start * length + i}`) / Math.sqrt(length),
-      );
-      return Promise.resolve(values);
-    },
+  const readRows: RowSource["readRows"] = (tensor, start, count) => {
+    const length = lengths.get(tensor) ?? NaN;
+    const values = Float32Array.from(
+      { length: count * length },
+      (_, i) => hash(`${seed}/${tensor}/${start * length + i}`) / Math.sqrt(length),
+    );
+    return Promise.resolve(values);
   };
+  return { readRows, readGroups: roundedGroups(readRows) };
 }
 
 /** Row lengths of the checkpoint tensors that a graph reads. */

@@ -3,11 +3,11 @@ import { describe, expect, test } from "vitest";
 import { randomWeights } from "../../compiler/import/random-weights.ts";
 import type { TensorInfo } from "../../compiler/import/weight-store.ts";
 
-const linear: TensorInfo = { name: "model.layers.0.feed_forward.w1.weight", shape: [96, 128], dtype: "BF16" };
+const linear: TensorInfo = { name: "model.layers.0.feed_forward.w1.weight", shape: [96, 128], dtype: "BF16", keep: "bf16" };
 const twin: TensorInfo = { ...linear, name: "model.layers.1.feed_forward.w1.weight" };
-const stacked: TensorInfo = { name: "model.layers.2.feed_forward.experts.gate_up_proj", shape: [3, 8, 16], dtype: "BF16" };
-const norm: TensorInfo = { name: "model.layers.0.self_attn.q_layernorm.weight", shape: [4096], dtype: "BF16" };
-const bias: TensorInfo = { name: "model.layers.2.feed_forward.expert_bias", shape: [64], dtype: "F32" };
+const stacked: TensorInfo = { name: "model.layers.2.feed_forward.experts.gate_up_proj", shape: [3, 8, 16], dtype: "BF16", keep: "bf16" };
+const norm: TensorInfo = { name: "model.layers.0.self_attn.q_layernorm.weight", shape: [4096], dtype: "BF16", keep: "bf16" };
+const bias: TensorInfo = { name: "model.layers.2.feed_forward.expert_bias", shape: [64], dtype: "F32", keep: "f32" };
 const tensors = [linear, twin, stacked, norm, bias];
 
 function moments(values: Float32Array): { readonly mean: number; readonly deviation: number } {

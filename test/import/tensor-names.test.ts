@@ -65,7 +65,7 @@ describe("comparison with a store", () => {
   test.each([[[64, 63]], [[64, 64, 1]], [[4096]]])("a tensor of shape %j", async (shape) => {
     const expected = await expectedOf("dense-tiny", "config.json");
     const name = "model.layers.2.conv.out_proj.weight";
-    const store = randomWeights([...without(expected, name), { name, shape, dtype: "F32" }], 1);
+    const store = randomWeights([...without(expected, name), { name, shape, dtype: "F32", keep: "f32" }], 1);
     expect(() => checkTensors(expected, store)).toThrow(expect.objectContaining({ code: "weights/shape", subject: name }));
   });
 
@@ -80,7 +80,7 @@ describe("comparison with a store", () => {
 
   test("extra tensors warn, the first few by name", async () => {
     const expected = await expectedOf("dense-tiny", "config.json");
-    const extra = Array.from({ length: 10 }, (_, i): TensorInfo => ({ name: `extra.${i}`, shape: [1], dtype: "F32" }));
+    const extra = Array.from({ length: 10 }, (_, i): TensorInfo => ({ name: `extra.${i}`, shape: [1], dtype: "F32", keep: "f32" }));
     const warnings = checkTensors(expected, randomWeights([...expected, ...extra], 1), new Map([["ids", "I64"]]));
     expect(warnings).toHaveLength(9);
     expect(warnings[0]).toContain("extra.0");

@@ -1,5 +1,6 @@
 /** Random matrices for tests of group quantisation. */
 import fc from "fast-check";
+import { quantizeRows, storeGroups, type GroupedWeights, type GroupFormat } from "../../compiler/numeric/weight-groups.ts";
 
 const f = Math.fround;
 const value = fc.float({ noNaN: true, noDefaultInfinity: true, min: f(-1e4), max: f(1e4) });
@@ -19,4 +20,9 @@ export function groupOf(x: Float32Array, width: number, columns: number, row: nu
   const start = k - (k % 32);
   const members = x.subarray(row * width + start, row * width + Math.min(start + 32, width));
   return { index: (row * columns) / 32 + start / 32, largest: members.reduce((most, member) => Math.max(most, Math.abs(member)), 0) };
+}
+
+/** Rows rounded as ggml does, their scales as they are stored. */
+export function quantizeWeights(format: GroupFormat, w: Float32Array, rows: number, width: number): GroupedWeights {
+  return storeGroups(format, quantizeRows(format, w, rows, width));
 }

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { bitsOfF32, f16ToF32, f32OfBits, f32ToF16 } from "../../compiler/numeric/half.ts";
-import { groupFormatNamed, groupFormats, quantizeWeights, scaleStorage, storedScale } from "../../compiler/numeric/weight-groups.ts";
+import { groupFormatNamed, groupFormats, scaleStorage, storedScale } from "../../compiler/numeric/weight-groups.ts";
+import { quantizeWeights } from "./matrices.ts";
 import { groupOf, matrices } from "./matrices.ts";
 
 const f = Math.fround;

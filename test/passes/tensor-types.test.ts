@@ -2,15 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { LfmcError } from "../../compiler/errors.ts";
 import { parseGraph } from "../../compiler/graph/parse.ts";
-import type { Graph } from "../../compiler/graph/types.ts";
-import {
-  chooseEncodings,
-  parseTensorType,
-  runPasses,
-  standardPasses,
-  type FormatRequest,
-  type StoredType,
-} from "../../compiler/passes/index.ts";
+import type { Graph, WeightEncoding } from "../../compiler/graph/types.ts";
+import { chooseEncodings, parseTensorType, runPasses, standardPasses, type FormatRequest } from "../../compiler/passes/index.ts";
 import { quantizeWeights } from "../../compiler/passes/quantize-weights.ts";
 
 const expert = (matrix: string, index: number): string => `"layers.0.experts.${index}.${matrix}.weight"[4, 4]`;
@@ -37,7 +30,7 @@ output logits
 const request = (tensorTypes: readonly string[], rest: Partial<FormatRequest> = {}): FormatRequest => ({
   quant: "q4_0",
   tensorTypes: tensorTypes.map(parseTensorType),
-  storedTypeOf: () => {
+  keepOf: () => {
     throw new Error("nobody asked for keep");
   },
   ...rest,
@@ -136,18 +129,18 @@ describe("the choice", () => {
   });
 
   test("keep is what the checkpoint has, and f32 where experts differ", () => {
-    const stored: Readonly<Record<string, StoredType>> = {
-      "model.embed_tokens.weight": "BF16",
-      "layers.0.experts.0.w1.weight": "F16",
-      "layers.0.experts.0.w3.weight": "F16",
-      "layers.0.experts.1.w1.weight": "F16",
-      "layers.0.experts.1.w3.weight": "F16",
-      "layers.0.experts.0.w2.weight": "F16",
-      "layers.0.experts.1.w2.weight": "BF16",
+    const stored: Readonly<Record<string, WeightEncoding>> = {
+      "model.embed_tokens.weight": "bf16",
+      "layers.0.experts.0.w1.weight": "f16",
+      "layers.0.experts.0.w3.weight": "f16",
+      "layers.0.experts.1.w1.weight": "f16",
+      "layers.0.experts.1.w3.weight": "f16",
+      "layers.0.experts.0.w2.weight": "f16",
+      "layers.0.experts.1.w2.weight": "bf16",
     };
-    const storedTypeOf = (tensor: string): StoredType => stored[tensor] ?? "F32";
-    expect(encodings(request([], { quant: "keep", storedTypeOf }))).toEqual({ embed: "bf16", gate_up: "f16" });
-    expect(encodings(request(["*embed*=keep"], { storedTypeOf }))).toEqual({ ...all("q4_0"), embed: "bf16" });
+    const keepOf = (tensor: string): WeightEncoding => stored[tensor] ?? "f32";
+    expect(encodings(request([], { quant: "keep", keepOf }))).toEqual({ embed: "bf16", gate_up: "f16" });
+    expect(encodings(request(["*embed*=keep"], { keepOf }))).toEqual({ ...all("q4_0"), embed: "bf16" });
   });
 
   test("matrices stored differently stay apart, those stored alike are stacked, and the choice knows the stack", () => {

@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { packedBytes, type PackedConstant, type PackedForm } from "../../compiler/plan/constants.ts";
-import { packConstant, type PackLimits, type RowReader } from "../../compiler/plan/pack.ts";
+import { packConstant, type PackLimits, type ConstantRows } from "../../compiler/plan/pack.ts";
 import {
   isGrouped,
   type FloatEncoding,
@@ -15,7 +15,8 @@ import {
   type PanelLayout,
 } from "../../compiler/kernel/library/panels.ts";
 import { f32ToBf16, f32ToF16 } from "../../compiler/numeric/half.ts";
-import { groupFormats, quantizeWeights, type ScaleFormat } from "../../compiler/numeric/weight-groups.ts";
+import { groupFormats, quantizeRows, type ScaleFormat } from "../../compiler/numeric/weight-groups.ts";
+import { quantizeWeights } from "../numeric/matrices.ts";
 import { ropeTables } from "../../compiler/numeric/rope.ts";
 import { seededBy, type Random } from "../conformance/random.ts";
 
@@ -140,9 +141,22 @@ interface Whole {
   readonly bytes: Uint8Array;
 }
 
-async function packWith(read: RowReader, form: PackedForm, shape: readonly number[], limits?: PackLimits): Promise<Whole> {
+type RowReader = ConstantRows["rows"];
+
+/** A constant of these rows, rounded where it lies in groups. */
+function roundedRows(rows: RowReader): ConstantRows {
+  return {
+    rows,
+    groups: async (format, start, count) => {
+      const values = await rows(start, count);
+      return quantizeRows(format, values, count, values.length / count);
+    },
+  };
+}
+
+async function packWith(rows: RowReader, form: PackedForm, shape: readonly number[], limits?: PackLimits): Promise<Whole> {
   const constant: PackedConstant = { name: "w", form, shape, encoding: "q4_0", sources: [] };
-  const packed = await packConstant(constant, read, limits);
+  const packed = await packConstant(constant, roundedRows(rows), limits);
   const pieces: Uint8Array[] = [];
   for await (const piece of packed.pieces) pieces.push(piece);
   const bytes = new Uint8Array(Buffer.concat(pieces));
