@@ -14,7 +14,7 @@ export function parseJson(bytes: Uint8Array): { readonly value: unknown } | { re
   try {
     const value: unknown = JSON.parse(text);
     const repeated = repeatedKey(text);
-    return repeated === null ? { value } : { fault: `has the key ${JSON.stringify(repeated)} twice` };
+    return repeated === null ? { value } : { fault: `has the key ${JSON.stringify(repeated.slice(0, 60))} twice` };
   } catch (error) {
     return { fault: `is not JSON (${error instanceof Error ? error.message : String(error)})` };
   }

@@ -9,6 +9,9 @@ import { isRecord, shown } from "./schema-error.ts";
 /** A header may be this long; real ones are under 2 MB. */
 export const headerBytesMax = 100_000_000;
 
+/** Real ones have at most 8 characters. */
+const dtypeLengthMax = 32;
+
 /** Bits an element. Other types are kept by name, with no check of their length. */
 const bitsOf: ReadonlyMap<string, number> = new Map([
   ...(["F64", "I64", "U64", "C64"] as const).map((name) => [name, 64] as const),
@@ -52,7 +55,7 @@ export function parseHeader(json: Uint8Array, fileBytes: number, file: string): 
 function parseEntry(name: string, entry: unknown, dataStart: number, file: string): HeaderEntry {
   if (!isRecord(entry)) return badTensor(file, name, `is ${shown(entry)} in the header; expected an object`);
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== "string") return badTensor(file, name, `has dtype ${shown(dtype)}`);
+  if (typeof dtype !== "string" || dtype.length > dtypeLengthMax) return badTensor(file, name, `has dtype ${shown(dtype)}`);
   if (!isCountList(shape)) return badTensor(file, name, `has shape ${shown(shape)}`);
   if (!isCountList(offsets) || offsets.length !== 2) return badTensor(file, name, `has data_offsets ${shown(offsets)}`);
   const [begin = 0, end = 0] = offsets;

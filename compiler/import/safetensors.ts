@@ -1,11 +1,11 @@
 /**
  * A checkpoint in safetensors files, single or sharded, as a `WeightStore`. Headers are read and checked at once; weights only by range,
- * through a buffer of a few MB, so memory does not grow with the file. Bytes are little-endian, as is every machine this runs on.
+ * so memory does not grow with the file. Bytes are little-endian, as is every machine this runs on.
  */
-import { open, readFile, stat, type FileHandle } from "node:fs/promises";
+import { open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { LfmcError } from "../errors.ts";
-import { decodeBf16, decodeF16, firstNotFinite } from "./decode.ts";
+import { floatBytes, notFinite, readExactly, readFloats, type OpenFile } from "./file-floats.ts";
 import { parseJson } from "./json.ts";
 import { headerBytesMax, headerLength, parseHeader, type HeaderEntry } from "./safetensors-header.ts";
 import { isRecord, shown } from "./schema-error.ts";
@@ -14,13 +14,8 @@ import { checkRange, keptFloats, roundedGroups, rowShape, type FloatType, type T
 const singleName = "model.safetensors";
 const indexName = "model.safetensors.index.json";
 
-/** Elements converted at a time. */
-const pieceLength = 1 << 20;
-
 /** One open file and its tensors. */
-interface Shard {
-  readonly path: string;
-  readonly handle: FileHandle;
+interface Shard extends OpenFile {
   readonly entries: ReadonlyMap<string, HeaderEntry>;
 }
 
@@ -62,16 +57,10 @@ export class CheckpointReader implements WeightStore {
       throw new LfmcError("weights/missing", "is not in the checkpoint", { subject: tensor, hint: "is the checkpoint complete?" });
     checkRange(located, start, count);
     const { rowLength } = rowShape(located.shape);
-    const result = new Float32Array(count * rowLength);
-    const elementBytes = located.dtype === "F32" ? 4 : 2;
-    const first = located.begin + start * rowLength * elementBytes;
-    const scratch = new Uint16Array(located.dtype === "F32" ? 0 : Math.min(pieceLength, result.length));
-    for (let at = 0; at < result.length; at += pieceLength) {
-      const piece = new Uint32Array(result.buffer, at * 4, Math.min(pieceLength, result.length - at));
-      const bad = await readPiece(located, first + at * elementBytes, piece, scratch);
-      if (bad >= 0) throw notFinite(located, start * rowLength + at + bad, result[at + bad] ?? NaN);
-    }
-    return result;
+    const { shard, dtype, begin } = located;
+    const { values, bad } = await readFloats(shard, dtype, begin + start * rowLength * floatBytes(dtype), count * rowLength);
+    if (bad >= 0) throw notFinite(located, start * rowLength + bad, values[bad] ?? NaN);
+    return values;
   }
 
   readonly readGroups = roundedGroups((tensor, start, count) => this.readRows(tensor, start, count));
@@ -128,7 +117,7 @@ async function readIndex(path: string): Promise<ReadonlyMap<string, string>> {
   const fileOf = new Map<string, string>();
   for (const [name, file] of Object.entries(map)) {
     // Only plain names: the index must not reach outside its folder.
-    if (typeof file !== "string" || !/^[A-Za-z0-9_-][A-Za-z0-9_.-]*\.safetensors$/.test(file)) {
+    if (typeof file !== "string" || !/^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}\.safetensors$/.test(file)) {
       const fact = `weight_map puts ${shown(name)} in ${shown(file)}; expected the name of a .safetensors file beside the index`;
       throw new LfmcError("safetensors/index", fact, badIndex(path));
     }
@@ -144,42 +133,15 @@ async function openShard(path: string): Promise<Shard> {
   try {
     const { size } = await handle.stat();
     const prefix = new Uint8Array(Math.min(8, size));
-    await readExactly(handle, path, prefix, 0);
+    await readExactly({ path, handle }, prefix, 0);
     const header = new Uint8Array(headerLength(prefix, size, path));
-    await readExactly(handle, path, header, 8);
+    await readExactly({ path, handle }, header, 8);
     const entries = new Map(parseHeader(header, size, path).map((entry) => [entry.name, entry]));
     return { path, handle, entries };
   } catch (error) {
     await handle.close();
     throw error;
   }
-}
-
-/** Fills `piece` with the bits of consecutive elements; returns the first that is not finite, or -1. */
-async function readPiece({ shard, dtype }: Located, position: number, piece: Uint32Array, scratch: Uint16Array): Promise<number> {
-  if (dtype === "F32") {
-    await readExactly(shard.handle, shard.path, new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength), position);
-    return firstNotFinite(piece);
-  }
-  await readExactly(shard.handle, shard.path, new Uint8Array(scratch.buffer, 0, piece.length * 2), position);
-  return dtype === "BF16" ? decodeBf16(scratch, piece) : decodeF16(scratch, piece);
-}
-
-async function readExactly(handle: FileHandle, path: string, target: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < target.length;) {
-    const { bytesRead } = await handle.read(target, done, target.length - done, position + done);
-    if (bytesRead === 0) {
-      const fact = `ends at byte ${position + done}, sooner than when it was opened`;
-      throw new LfmcError("io/unreadable", fact, { subject: path, hint: "did something change the file meanwhile?" });
-    }
-    done += bytesRead;
-  }
-}
-
-function notFinite({ name, shape }: Located, element: number, value: number): LfmcError {
-  const { rowLength } = rowShape(shape);
-  const fact = `is ${value} at row ${Math.floor(element / rowLength)}, column ${element % rowLength}`;
-  return new LfmcError("weights/value", fact, { subject: name, hint: "weights must be finite: the checkpoint is damaged" });
 }
 
 function badIndex(subject: string): { readonly subject: string; readonly hint: string } {

@@ -14,11 +14,21 @@ export function unsupported(file: string, fact: string, hint: string): never {
 
 /** `json` as the schema's output; the first fault throws `config/invalid`. Messages of the schema complete "expected …". */
 export function parseWith<T>(schema: v.GenericSchema<unknown, T>, json: unknown, file: string): T {
-  const result = v.safeParse(schema, json);
+  const result = verdict(schema, json, file);
   if (result.success) return result.output;
   const [issue] = result.issues;
   const key = v.getDotPath(issue) ?? "the file";
   return invalid(file, `${key} is ${shown(issue.input)}; expected ${issue.message}`, `correct ${key} in ${file}`);
+}
+
+/** Schemas of any JSON follow it down. */
+function verdict<T>(schema: v.GenericSchema<unknown, T>, json: unknown, file: string): v.SafeParseResult<v.GenericSchema<unknown, T>> {
+  try {
+    return v.safeParse(schema, json);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return invalid(file, "is nested too deeply", `correct ${file}`);
+  }
 }
 
 /** A plain JSON object, or `config/invalid`. */

@@ -10,6 +10,9 @@ import { keptFloats, type FloatType, type TensorInfo, type WeightStore } from ".
 /** Experts as three matrices each (hub files), or stacked in two tensors (raw state dicts of transformers 5). */
 export type ExpertLayout = "separate" | "stacked";
 
+/** What says which tensors there must be: a config of its own, or the metadata beside the tensors. */
+export type ConfigSource = "config.json" | "the metadata";
+
 type Entry = readonly [name: string, shape: readonly number[]];
 
 /** Every tensor of the model, in layer order. The dtype is the config's (F32 where it says nothing); expert biases are always F32. */
@@ -39,8 +42,9 @@ export function checkTensors(
   expected: readonly TensorInfo[],
   store: WeightStore,
   unreadable: ReadonlyMap<string, string> = new Map(),
+  source: ConfigSource = "config.json",
 ): readonly string[] {
-  for (const tensor of expected) checkTensor(tensor, store, unreadable, expected);
+  for (const tensor of expected) checkTensor(tensor, { expected, store, unreadable, source });
   const names = new Set(expected.map((tensor) => tensor.name));
   const extra = [...store.tensors.keys(), ...unreadable.keys()].filter((name) => !names.has(name));
   return firstWarnings(
@@ -49,13 +53,14 @@ export function checkTensors(
   );
 }
 
-function checkTensor(
-  tensor: TensorInfo,
-  store: WeightStore,
-  unreadable: ReadonlyMap<string, string>,
-  expected: readonly TensorInfo[],
-): void {
-  const { name, shape } = tensor;
+interface Check {
+  readonly expected: readonly TensorInfo[];
+  readonly store: WeightStore;
+  readonly unreadable: ReadonlyMap<string, string>;
+  readonly source: ConfigSource;
+}
+
+function checkTensor({ name, shape }: TensorInfo, { expected, store, unreadable, source }: Check): void {
   const dtype = unreadable.get(name);
   if (dtype !== undefined) {
     const hint = "lfmc reads F32, F16 and BF16 checkpoints; use the original, unquantised weights";
@@ -64,19 +69,21 @@ function checkTensor(
   const found = store.tensors.get(name);
   if (!found) {
     const missing = expected.filter((other) => !store.tensors.has(other.name) && !unreadable.has(other.name)).length;
-    const hint = "config.json asks for it: is this config the checkpoint's own, and is the checkpoint complete?";
+    const own = source === "config.json" ? "is this config the checkpoint's own, and is the checkpoint complete?" : "is the file complete?";
+    const hint = `${source} asks for it: ${own}`;
     throw new LfmcError("weights/missing", `is missing from the weights (${missing} of ${expected.length} tensors are)`, {
       subject: name,
       hint,
     });
   }
   if (found.shape.length !== shape.length || found.shape.some((size, axis) => size !== shape[axis])) {
-    const fact = `has shape [${found.shape.join(", ")}], config.json gives [${shape.join(", ")}]`;
-    throw new LfmcError("weights/shape", fact, { subject: name, hint: shapeHint(name) });
+    const fact = `has shape [${found.shape.join(", ")}], ${source} gives [${shape.join(", ")}]`;
+    throw new LfmcError("weights/shape", fact, { subject: name, hint: shapeHint(name, source) });
   }
 }
 
-function shapeHint(name: string): string {
+function shapeHint(name: string, source: ConfigSource): string {
+  if (source === "the metadata") return "the file contradicts itself: convert the model again";
   if (/feed_forward\.w[123]\./.test(name)) return "check intermediate_size, block_ff_dim and block_auto_adjust_ff_dim in config.json";
   if (name.endsWith(".conv.conv.weight")) return "check conv_L_cache; an MLX conversion stores it transposed: use the original checkpoint";
   return "is this config.json the checkpoint's own?";

@@ -11,6 +11,7 @@ import { parseJson } from "../../import/json.ts";
 import { isRecord } from "../../import/schema-error.ts";
 import { builtRuntime, runtimeBundles } from "../built-runtime.ts";
 import { packageVersion } from "../manifest.ts";
+import { fileOnDisk, type ModelFile } from "../../import/model-file.ts";
 import { checkTokenizer } from "../model-files.ts";
 import { invalid, note, ok, untilFault, type Finding, type Findings } from "./finding.ts";
 import { findFile, hasFile, readWhole } from "./files.ts";
@@ -79,7 +80,7 @@ async function readText(folder: string, path: string): Promise<Uint8Array> {
 async function* checkTokenizerFile(folder: string, { files, tokens, model: { vocabSize } }: Manifest): Findings {
   const { tokenizer, tokenizerConfig } = files;
   if (tokenizer === null) return;
-  const place = async (path: string): Promise<string> => (await findFile(folder, path)).place;
+  const place = async (path: string): Promise<ModelFile> => fileOnDisk((await findFile(folder, path)).place);
   const places = { tokenizer: await place(tokenizer), tokenizerConfig: tokenizerConfig === null ? null : await place(tokenizerConfig) };
   await checkTokenizer({ files: places, tokens, config: { vocabSize } });
   yield ok(tokenizer, `opens, and gives ids inside the vocabulary of ${vocabSize}`);
