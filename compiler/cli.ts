@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 import { benchCommand } from "./commands/bench.ts";
 import { chatCommand } from "./commands/chat.ts";
 import { compileCommand } from "./commands/compile.ts";
+import { exportCommand } from "./commands/export.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { perplexityCommand } from "./commands/perplexity.ts";
@@ -30,6 +31,7 @@ for (const command of [
   chatCommand,
   serveCommand,
   forwardCommand,
+  exportCommand,
   benchCommand,
   tuneCommand,
   inspectCommand,

@@ -1,16 +1,44 @@
 /** Files that a command writes for its user: whole, or not at all. */
-import { lstat, rename, rm, writeFile } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { lstat, open, rename, rm, type FileHandle } from "node:fs/promises";
+import { constants } from "node:os";
 import { LfmcError } from "../errors.ts";
 
-/** Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. A device, a pipe or a link is written into. Throws io/unreadable. */
+/**
+ * Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. A device, a pipe or a link is written into.
+ * Throws io/unreadable.
+ */
 export async function writeWhole(path: string, file: string | Uint8Array): Promise<void> {
+  await writeAside(path, (handle) => handle.writeFile(file));
+}
+
+/**
+ * The same of a file that `write` makes piece by piece; an interruption leaves nothing either. Throws io/unreadable, and what `write`
+ * throws as an LfmcError.
+ */
+export async function writeAside(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   const found = await lstat(path).catch(() => null);
   const aside = found && !found.isFile() && !found.isDirectory() ? path : `${path}.${process.pid}.partial`;
+  const interrupted = (signal: NodeJS.Signals): void => {
+    if (aside !== path) rmSync(aside, { force: true });
+    process.exit(128 + constants.signals[signal]);
+  };
+  for (const signal of interrupts) process.once(signal, interrupted);
   try {
-    await writeFile(aside, file);
+    const file = await open(aside, "w");
+    try {
+      await write(file);
+    } finally {
+      await file.close();
+    }
     if (aside !== path) await rename(aside, path);
   } catch (cause) {
     if (aside !== path) await rm(aside, { force: true });
+    if (cause instanceof LfmcError) throw cause;
     throw new LfmcError("io/unreadable", "cannot be written", { subject: path, hint: "choose another file with -o", cause });
+  } finally {
+    for (const signal of interrupts) process.off(signal, interrupted);
   }
 }
+
+const interrupts = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

@@ -1,6 +1,5 @@
 /** What the comparison rests on, without its peers: models of the same size, prompts of known length, medians and ratios. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -8,7 +7,6 @@ import { compile } from "../../../compiler/index.ts";
 import { parseConfig } from "../../../compiler/import/config.ts";
 import { required } from "../../../compiler/errors.ts";
 import { contenders } from "./contenders/index.ts";
-import { tensorBytes, writeGguf, type Tensor } from "./gguf.ts";
 import { checkSameSize } from "./models.ts";
 import { weightBytes } from "./random-gguf.ts";
 import { pairsOf, ratioOf, rowsOf, type Result } from "./results.ts";
@@ -27,28 +25,6 @@ test.each(["LFM2-350M", "LFM2-8B-A1B"])("the GGUF of %s and the artefact have ne
   expect(() => {
     checkSameSize([...models, { path: "larger", weightBytes: 1.03 * weightBytes(config) }]);
   }).toThrow("more than 2 % apart");
-});
-
-test("a GGUF file is metadata, a table of tensors and their bytes at aligned offsets", async () => {
-  const tensors: readonly Tensor[] = [
-    { name: "a", shape: [3, 32], type: "q4_0", fill: (bytes, row) => bytes.fill(row + 1) },
-    { name: "b", shape: [2], type: "f32", fill: (bytes) => bytes.fill(7) },
-  ];
-  expect(tensors.map(tensorBytes)).toEqual([54, 8]);
-  const folder = await mkdtemp(join(tmpdir(), "lfmc-peers-"));
-  try {
-    await writeGguf(join(folder, "model.gguf"), { k: "v", n: [1, 2] }, tensors);
-    const bytes = await readFile(join(folder, "model.gguf"));
-    expect(bytes.subarray(0, 24).toString("hex")).toBe("4747554603000000" + "0200000000000000" + "0200000000000000");
-    // 24 + ("k" 9 + type 4 + "v" 9) + ("n" 9 + type 4 + list 4 + 8 + 8) + ("a" 9 + 4 + 16 + 4 + 8) + ("b" 9 + 4 + 8 + 4 + 8) = 153, up to 160.
-    expect(bytes.length).toBe(160 + 64 + 32);
-    expect(bytes.readBigUInt64LE(153 - 8)).toBe(64n);
-    expect([...bytes.subarray(158, 162)]).toEqual([0, 0, 1, 1]);
-    expect([...bytes.subarray(160 + 54, 160 + 64)]).toEqual(new Array(10).fill(0));
-    expect([...bytes.subarray(160 + 64)]).toEqual([...new Array<number>(8).fill(7), ...new Array<number>(24).fill(0)]);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
 });
 
 test("the vocabulary has distinct tokens, and words of two letters are two of them", () => {
