@@ -2,7 +2,7 @@
 import type { Target, TargetVariant } from "../targets/target.ts";
 import { LfmcError } from "./errors.ts";
 import { readTunedFile, type TunedFile } from "./import/tuned-file.ts";
-import type { DotAtom } from "./kernel/atom.ts";
+import { widthOf, type DotAtom } from "./kernel/atom.ts";
 import { tileFault } from "./kernel/library/tiles.ts";
 import type { EngineFeature } from "./options.ts";
 
@@ -73,6 +73,7 @@ export function tunedTarget(target: Target, { target: measured, variants }: Tune
 
 /** The atom whose best tile of a format is the file's, its own behind it for calls of fewer rows; or without tiles of that format where another atom is best. */
 function withBest(atom: DotAtom, { format, best }: TunedFile["variants"][number]["formats"][number]): DotAtom {
-  const tiles = best.atom === atom.name ? [best.tile, ...atom.tiles[format]] : [];
-  return { ...atom, tiles: { ...atom.tiles, [format]: tiles } };
+  const width = widthOf(format);
+  const tiles = best.atom === atom.name ? [best.tile, ...atom.tiles[width]] : [];
+  return { ...atom, tiles: { ...atom.tiles, [width]: tiles } };
 }

@@ -7,6 +7,7 @@ import { internal } from "../errors.ts";
 import type { DotAtom, Place, Registers } from "../kernel/atom.ts";
 import { recordKernel, type KernelBuilder } from "../kernel/builder.ts";
 import { bytesOfType, vector, type Kernel, type Value, type Variable } from "../kernel/ir.ts";
+import { groupNumbers } from "../kernel/library/group-numbers.ts";
 import { chunkBytes, f32Bytes, f32x16, i32x16, laneCount } from "../kernel/library/lanes.ts";
 
 /** Streams that a thread may read at once: what is fastest differs between processors and their prefetchers. */
@@ -56,7 +57,7 @@ export const dotTiles = [2, 4, 8, 12] as const;
 export function dotRate(atom: DotAtom, tileCount: number): RateKernel {
   const { m, n, k } = atom.tile;
   const stepBytes = (n * k) / 2;
-  const format = atom.formats.q4_0;
+  const format = atom.formats.nibbles;
   const summary = "multiplies 8-bit activations with 4-bit weights, in registers";
   const kernel = recordKernel(`dot_rate_${atom.name.replaceAll("-", "_")}_${tileCount}`, summary, (b) => {
     const from = b.pointer("from", "read", `nibbles [2, ${stepBytes}], then activations [${tileCount * m}, ${k}]`);
@@ -64,8 +65,9 @@ export function dotRate(atom: DotAtom, tileCount: number): RateKernel {
     const steps = b.scalar("steps", "steps to run");
     const at = (offset: number): Place => ({ pointer: from, index: b.int(0), offset });
     const row = (tile: number, i: number): number => tile * m + i;
-    const weights = format.load(b, at(0));
-    const others = weights.length > 1 ? [...weights.slice(1), ...weights.slice(0, 1)] : format.load(b, at(stepBytes));
+    const load = (offset: number): Registers => format.load(b, groupNumbers(b, 4, at(offset)), 0);
+    const weights = load(0);
+    const others = weights.length > 1 ? [...weights.slice(1), ...weights.slice(0, 1)] : load(stepBytes);
     const tiles = Array.from({ length: tileCount }, (_, tile) => {
       const places = Array.from({ length: m }, (_, i) => at(2 * stepBytes + row(tile, i) * k));
       return atom.loadActivations(b, places);

@@ -2,7 +2,6 @@
 import type { Target } from "../../targets/target.ts";
 import { packageVersion } from "../artefact/manifest.ts";
 import { tunedFormat, tunedVersion, type TunedFile } from "../import/tuned-file.ts";
-import type { GroupFormatName } from "../numeric/weight-groups.ts";
 import { host, inTurn, runnableVariants, type OnStage } from "./records.ts";
 import { chooseTile, fitTiles } from "./tile-choice.ts";
 import { measureTiles, usualEffort, type TuneEffort } from "./tile-timings.ts";
@@ -32,4 +31,5 @@ export async function tuneTarget(
   return { format: tunedFormat, version: tunedVersion, lfmc: packageVersion, engine, cpu, target: target.name, variants: [...variants] };
 }
 
-const formatNames: readonly GroupFormatName[] = ["q4_0", "q8_0"];
+/** One of each width: the others have the tiles of these. */
+const formatNames = ["q4_0", "q8_0"] as const;

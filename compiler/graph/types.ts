@@ -3,8 +3,10 @@
  * a pass returns a new graph. Shapes are known but for two counts that each call brings: its rows, and those that want logits.
  */
 
+import type { GroupFormatName } from "../numeric/weight-groups.ts";
+
 /** How a value's elements are stored. "q8" is activations in signed 8-bit groups of 32 (numeric/quantize). */
-export type Encoding = "f32" | "f16" | "bf16" | "q4_0" | "q8_0" | "q8" | "i32";
+export type Encoding = "f32" | "f16" | "bf16" | GroupFormatName | "q8" | "i32";
 
 /** Encodings that weights are stored in. */
 export type WeightEncoding = Exclude<Encoding, "q8" | "i32">;

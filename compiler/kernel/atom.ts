@@ -3,9 +3,10 @@
  * scales and the epilogue; an atom says how its instructions multiply one group of 32 for a few rows of a panel. The accumulator
  * belongs to the atom, because targets differ in its form: fixed WASM SIMD keeps pair sums and folds them once a group.
  */
-import type { GroupFormatName } from "../numeric/weight-groups.ts";
+import { groupFormats, type GroupFormatName } from "../numeric/weight-groups.ts";
 import type { KernelBuilder } from "./builder.ts";
 import type { Value } from "./ir.ts";
+import type { GroupNumbers } from "./library/group-numbers.ts";
 
 /** Values of an atom's own making. */
 export type Registers = readonly Value[];
@@ -17,12 +18,20 @@ export interface Place {
   readonly offset: number;
 }
 
-/** How an atom multiplies weights of one format. */
+/** What an atom tells formats apart by: nibbles are numbers below 16, however many bits they are stored in. */
+export type NumberWidth = "nibbles" | "bytes";
+
+/** The width of a format's numbers. */
+export function widthOf(format: GroupFormatName): NumberWidth {
+  return groupFormats[format].bits > 4 ? "bytes" : "nibbles";
+}
+
+/** How an atom multiplies weights of one width. */
 export interface AtomFormat {
   /** Whether `load` gives u - offset in place of u: the sums then need no correction. */
   readonly isCentred: boolean;
-  /** The weights of `n` rows for one step, from their place in a panel (library/panels); the registers that `step` takes. */
-  load(b: KernelBuilder, place: Place): Registers;
+  /** The weights of `n` rows for one step of a group, counted from 0; the registers that `step` takes. */
+  load(b: KernelBuilder, numbers: GroupNumbers, step: number): Registers;
   /**
    * An accumulator whose sums start from `initial`, an i32 for each of `n` rows, where that costs nothing (m is 1); without it they start from
    * zero, and whoever finishes adds.
@@ -67,10 +76,10 @@ export interface DotAtom {
     readonly k: number;
   };
   /** Best first, as `lfmc tune` measured them (decision 0014): a product takes the first that a call can fill. */
-  readonly tiles: Readonly<Record<GroupFormatName, readonly TileShape[]>>;
+  readonly tiles: Readonly<Record<NumberWidth, readonly TileShape[]>>;
   /** Multiplies the rows that fill no multiple of m; null where m is 1. */
   readonly rest: DotAtom | null;
   /** The 8-bit activations of `m` rows for one step: `k` bytes at each place. */
   loadActivations(b: KernelBuilder, places: readonly Place[]): Registers;
-  readonly formats: Readonly<Record<GroupFormatName, AtomFormat>>;
+  readonly formats: Readonly<Record<NumberWidth, AtomFormat>>;
 }

@@ -1,32 +1,38 @@
 /**
- * Weights in groups: unsigned numbers u of 4 or 8 bits, 32 consecutive elements of a row sharing one scale: w = scale * (u - offset).
- * The rounding is ggml's, so that a checkpoint quantised here and there has the same numbers.
+ * Weights in groups: unsigned numbers u of 3, 4 or 8 bits, 32 consecutive elements of a row sharing one scale: w = scale * (u - offset),
+ * or a scale and a minimum: w = scale * u + minimum. The rounding is ggml's, so that a checkpoint quantised here and there has the same
+ * numbers; q3_0, which ggml lacks, follows its q4_0.
  */
 import { bitsOfF32, f16Max, f16MinNormal, f16ToF32, f32OfBits, f32ToF16 } from "./half.ts";
 import { blockSize, groupSize, roundUp } from "./quantize.ts";
 
 const f = Math.fround;
 
-export type GroupFormatName = "q4_0" | "q8_0";
+export type GroupFormatName = "q3_0" | "q4_0" | "q4_1" | "q8_0";
 
 /** One way to put 32 weights into a group. */
 export interface GroupFormat {
   readonly name: GroupFormatName;
   /** Bits of u. */
-  readonly bits: 4 | 8;
-  /** The u of a zero weight: a power of two. */
+  readonly bits: 3 | 4 | 8;
+  /** The u of a zero weight: a power of two, or 0 where groups have minimums. */
   readonly offset: number;
-  /** A group's scale, not yet rounded to its storage, from its value of largest magnitude; 0 where the group counts as zero. */
-  readonly scaleOf: (extreme: number) => number;
-  /** The numbers of the group w[start…end-1] under its unrounded scale, to u[at…]. Billions of weights pass here. */
-  readonly encode: (w: Float32Array, start: number, end: number, scale: number, u: Uint8Array, at: number) => void;
+  readonly hasMinimums: boolean;
+  /** Rounds weights start…end-1, at most 32, into the group of `groups` whose first number is the one at `at`. Billions of weights pass here. */
+  readonly round: (weights: WeightBits, start: number, end: number, groups: Groups, at: number) => void;
+}
+
+/** Weights as numbers, and as the bits of these. */
+interface WeightBits {
+  readonly values: Float32Array;
+  readonly bits: Int32Array;
 }
 
 /** Groups of weights below this magnitude count as zero: the reciprocal of their scale would leave binary32. */
 const smallestWeight = 2 ** -120;
 
 /** The value of largest magnitude of a group, the first of equals; 0 where it is empty. `bits` holds the group from `start` to `end`-1, as binary32. */
-export function extremeOf(bits: Int32Array, start: number, end: number): number {
+function extremeOf(bits: Int32Array, start: number, end: number): number {
   // Without their signs, the bits are in the order of the magnitudes; integers compare faster.
   let largest = 0;
   for (let i = start; i < end; i++) largest = Math.max(largest, (bits[i] ?? 0) & 0x7fffffff);
@@ -34,7 +40,7 @@ export function extremeOf(bits: Int32Array, start: number, end: number): number 
   return 0;
 }
 
-/** The extreme value, or 0 where it is so small that the group counts as zero. */
+/** A number, or 0 where it is so small that the group counts as zero. */
 function orZero(extreme: number): number {
   return Math.abs(extreme) < smallestWeight ? 0 : extreme;
 }
@@ -43,35 +49,66 @@ function reciprocal(scale: number): number {
   return scale === 0 ? 0 : f(1 / scale);
 }
 
-export const groupFormats: Readonly<Record<GroupFormatName, GroupFormat>> = {
-  q4_0: {
-    name: "q4_0",
-    bits: 4,
-    offset: 8,
-    // The extreme value becomes -8, so the scale's sign is the opposite of its own.
-    scaleOf: (extreme) => f(orZero(extreme) / -8),
-    // min(15, trunc(w / d + 8.5))
-    encode: (w, start, end, scale, u, at) => {
+/** Numbers on both sides of the offset. The extreme value becomes -offset, so the scale's sign is the opposite of its own. */
+function centred(name: GroupFormatName, bits: 3 | 4): GroupFormat {
+  const offset = 2 ** (bits - 1);
+  const most = 2 ** bits - 1;
+  return {
+    name,
+    bits,
+    offset,
+    hasMinimums: false,
+    // min(most, trunc(w / d + offset + 0.5))
+    round: ({ values, bits: bitsOf }, start, end, { u, scales }, at) => {
+      const scale = f(orZero(extremeOf(bitsOf, start, end)) / -offset);
       const inverse = reciprocal(scale);
-      for (let i = start; i < end; i++) u[at + i - start] = Math.min(15, f(f((w[i] ?? 0) * inverse) + 8.5) | 0);
+      for (let i = start; i < end; i++) u[at + i - start] = Math.min(most, f(f((values[i] ?? 0) * inverse) + (offset + 0.5)) | 0);
+      scales[at / groupSize] = scale;
+    },
+  };
+}
+
+export const groupFormats: Readonly<Record<GroupFormatName, GroupFormat>> = {
+  q3_0: centred("q3_0", 3),
+  q4_0: centred("q4_0", 4),
+  q4_1: {
+    name: "q4_1",
+    bits: 4,
+    offset: 0,
+    hasMinimums: true,
+    // The least value becomes 0, the largest 15: min(15, trunc((w - min) / d + 0.5)), d = (max - min) / 15
+    round: ({ values }, start, end, { u, scales, minimums }, at) => {
+      let [least, largest] = [values[start] ?? 0, values[start] ?? 0];
+      for (let i = start; i < end; i++) {
+        const value = values[i] ?? 0;
+        if (value < least) least = value;
+        if (value > largest) largest = value;
+      }
+      const scale = f(orZero(f(largest - least)) / 15);
+      const inverse = reciprocal(scale);
+      for (let i = start; i < end; i++) u[at + i - start] = Math.min(15, f(f(f((values[i] ?? 0) - least) * inverse) + 0.5) | 0);
+      scales[at / groupSize] = scale;
+      if (minimums) minimums[at / groupSize] = orZero(least);
     },
   },
   q8_0: {
     name: "q8_0",
     bits: 8,
     offset: 128,
-    scaleOf: (extreme) => f(Math.abs(orZero(extreme)) / 127),
+    hasMinimums: false,
     // round(w / d), halves away from zero: a step outwards that no other binary32 feels makes a half round like more than a half.
-    encode: (w, start, end, scale, u, at) => {
+    round: ({ values, bits }, start, end, { u, scales }, at) => {
+      const scale = f(Math.abs(orZero(extremeOf(bits, start, end))) / 127);
       const inverse = reciprocal(scale);
-      for (let i = start; i < end; i++) u[at + i - start] = (f((w[i] ?? 0) * inverse) * (1 + 2 ** -40) + 128.5) | 0;
+      for (let i = start; i < end; i++) u[at + i - start] = (f((values[i] ?? 0) * inverse) * (1 + 2 ** -40) + 128.5) | 0;
+      scales[at / groupSize] = scale;
     },
   },
 };
 
 /** The format of this name, or undefined: other encodings have no groups. */
 export function groupFormatNamed(encoding: string): GroupFormat | undefined {
-  return encoding === "q4_0" || encoding === "q8_0" ? groupFormats[encoding] : undefined;
+  return Object.values(groupFormats).find(({ name }) => name === encoding);
 }
 
 /**
@@ -90,13 +127,20 @@ export interface Groups {
   readonly minimums: Float32Array | null;
 }
 
-/** Groups whose scales are as they are stored: w = scale * (u - offset), then times 2^-exponent. */
+/** Groups whose scales are as they are stored: w = scale * (u - offset) + minimum, then times 2^-exponent. */
 export interface GroupedWeights extends Groups {
   readonly offset: number;
-  /** Every scale is a normal f16 when this is "f16". */
+  /** Every scale is a normal f16 when this is "f16", every minimum one or +0. */
   readonly format: ScaleFormat;
-  /** All scales were multiplied by 2^exponent, so that none is a subnormal f16; the epilogue undoes it. */
+  /** All scales and minimums were multiplied by 2^exponent, so that no scale is a subnormal f16; the epilogue undoes it. */
   readonly exponent: number;
+}
+
+/** Weight `index` of [rows, columns], every step rounded by `round`, without the 2^-exponent. */
+export function unscaledWeight({ u, offset, scales, minimums }: GroupedWeights, index: number, round: (x: number) => number): number {
+  const group = Math.floor(index / groupSize);
+  const scaled = round((scales[group] ?? 0) * ((u[index] ?? 0) - offset));
+  return minimums ? round(scaled + (minimums[group] ?? 0)) : scaled;
 }
 
 export type ScaleFormat = "f16" | "f32";
@@ -142,30 +186,46 @@ export function storedScaleBits(scale: number, { format, exponent }: ScaleStorag
   return (bits + 0xfff + ((bits >>> 13) & 1)) & ~0x1fff;
 }
 
+/**
+ * The bits of a stored minimum, of eleven significant bits too. What a half could hold as a subnormal alone becomes 0 or the smallest normal half,
+ * whichever is nearer: off by half a step of the tensor's smallest scale at most. There is no -0.
+ */
+export function storedMinimumBits(minimum: number, storage: ScaleStorage): number {
+  const moved = storage.format === "f16" ? f(minimum * 2 ** storage.exponent) : minimum;
+  if (moved === 0) return 0;
+  if (storage.format === "f32" || Math.abs(moved) >= f16MinNormal) return storedScaleBits(minimum, storage);
+  return Math.abs(moved) < f16MinNormal / 2 ? 0 : f32ToF16(Math.sign(moved) * f16MinNormal);
+}
+
+/** A minimum as stored. */
+export function storedMinimum(minimum: number, storage: ScaleStorage): number {
+  const bits = storedMinimumBits(minimum, storage);
+  return storage.format === "f16" ? f16ToF32(bits) : f32OfBits(bits);
+}
+
 /** Rounds `rows` rows of `width` finite weights, as ggml does. */
 export function quantizeRows(format: GroupFormat, w: Float32Array, rows: number, width: number): Groups {
   const columns = roundUp(width, blockSize);
-  const groups = columns / groupSize;
-  const scales = new Float32Array(rows * groups);
+  const scales = new Float32Array((rows * columns) / groupSize);
   const u = new Uint8Array(rows * columns).fill(format.offset);
-  const bits = new Int32Array(w.buffer, w.byteOffset, w.length);
+  const groups: Groups = { rows, columns, u, scales, minimums: format.hasMinimums ? new Float32Array(scales.length) : null };
+  const weights = { values: w, bits: new Int32Array(w.buffer, w.byteOffset, w.length) };
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < width; column += groupSize) {
-      const [start, end] = [row * width + column, row * width + Math.min(column + groupSize, width)];
-      const scale = format.scaleOf(extremeOf(bits, start, end));
-      scales[row * groups + column / groupSize] = scale;
-      format.encode(w, start, end, scale, u, row * columns + column);
+      format.round(weights, row * width + column, row * width + Math.min(column + groupSize, width), groups, row * columns + column);
     }
   }
-  return { rows, columns, u, scales, minimums: null };
+  return groups;
 }
 
 /** Rounds the scales of a whole tensor to the one storage that holds them all. */
 export function storeGroups({ offset }: GroupFormat, groups: Groups): GroupedWeights {
   const range = new ScaleRange();
-  for (const scale of groups.scales) range.add(scale);
+  range.add(groups);
   const storage = range.storage();
-  return { ...groups, offset, scales: groups.scales.map((scale) => storedScale(scale, storage)), ...storage };
+  const scales = groups.scales.map((scale) => storedScale(scale, storage));
+  const minimums = groups.minimums?.map((minimum) => storedMinimum(minimum, storage)) ?? null;
+  return { ...groups, offset, scales, minimums, ...storage };
 }
 
 /** Groups of the same width, one below the other. */
@@ -188,15 +248,23 @@ export function stackGroups(parts: readonly Groups[]): Groups {
   return { rows, columns, u, scales, minimums };
 }
 
-/** The smallest and the largest magnitude of a tensor's scales, as they come. */
+/**
+ * The smallest and largest magnitude of what a tensor's groups are scaled by, as they come. Minimums count where they are large, and where they
+ * are all that a group is made of.
+ */
 export class ScaleRange {
   #smallest = Infinity;
   #largest = 0;
 
-  add(scale: number): void {
-    const magnitude = Math.abs(scale);
-    if (magnitude > this.#largest) this.#largest = magnitude;
-    if (magnitude > 0 && magnitude < this.#smallest) this.#smallest = magnitude;
+  add({ scales, minimums }: Pick<Groups, "scales" | "minimums">): void {
+    for (let group = 0; group < scales.length; group++) {
+      const scale = Math.abs(scales[group] ?? 0);
+      const minimum = Math.abs(minimums?.[group] ?? 0);
+      const smaller = scale > 0 ? scale : minimum;
+      const larger = Math.max(scale, minimum);
+      if (larger > this.#largest) this.#largest = larger;
+      if (smaller > 0 && smaller < this.#smallest) this.#smallest = smaller;
+    }
   }
 
   storage(): ScaleStorage {

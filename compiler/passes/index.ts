@@ -16,7 +16,7 @@ export { runPasses, type Pass } from "./pass.ts";
 export type { KvFormat } from "../graph/kv-cache.ts";
 export type { WeightEncoding } from "../graph/types.ts";
 export type { EncodingChoice } from "./quantize-weights.ts";
-export { chooseEncodings, parseTensorType, weightFormats } from "./tensor-types.ts";
+export { chooseEncodings, freeMatrices, parseTensorType, weightFormats } from "./tensor-types.ts";
 export type { ChosenEncodings, FormatRequest, TensorType, WeightFormat } from "./tensor-types.ts";
 
 export interface PassOptions {

@@ -4,11 +4,12 @@
  */
 import { LfmcError, required } from "../errors.ts";
 import type { Constant, Graph, ValueName, WeightEncoding } from "../graph/types.ts";
+import { isGrouped } from "../graph/operands.ts";
 import { matricesOf } from "./matrices.ts";
 import type { EncodingChoice } from "./quantize-weights.ts";
 
 /** What `--quant` and `--tensor-type` take; "keep" is the encoding that the checkpoint has. */
-export const weightFormats = ["q4_0", "q8_0", "f16", "bf16", "f32", "keep"] as const;
+export const weightFormats = ["q3_0", "q4_0", "q4_1", "q8_0", "f16", "bf16", "f32", "keep"] as const;
 export type WeightFormat = (typeof weightFormats)[number];
 
 /** One `--tensor-type`. */
@@ -20,6 +21,8 @@ export interface TensorType {
 export interface FormatRequest {
   /** The format of every matrix that no glob matches. */
   readonly quant: WeightFormat;
+  /** What a budget chose for single tensors, in place of `quant`. */
+  readonly formats?: ReadonlyMap<string, WeightFormat>;
   /** Later ones win. */
   readonly tensorTypes: readonly TensorType[];
   /** The encoding that holds a tensor as the checkpoint has it; asked for "keep" alone. */
@@ -53,13 +56,23 @@ export function chooseEncodings(graph: Graph, request: FormatRequest): ChosenEnc
   const matrices = matricesOf(graph);
   const constants = graph.constants.filter(({ name }) => matrices.has(name));
   const rules = request.tensorTypes.map((rule) => ({ ...rule, pattern: patternOf(rule.glob) }));
-  const formatOf = (tensor: string): WeightFormat => rules.findLast(({ pattern }) => pattern.test(tensor))?.format ?? request.quant;
+  const formatOf = (tensor: string): WeightFormat =>
+    rules.findLast(({ pattern }) => pattern.test(tensor))?.format ?? request.formats?.get(tensor) ?? request.quant;
   const encodingOf: EncodingChoice = (matrix) => encodingOfMatrix(matrix, formatOf, request.keepOf);
   // Told now rather than when a pass gets there.
   constants.forEach(encodingOf);
   const tensors = [...new Set(constants.flatMap(tensorsOf))];
   const idle = rules.filter(({ pattern }) => !tensors.some((tensor) => pattern.test(tensor)));
   return { encodingOf, warnings: idle.map((rule) => idleWarning(rule, graph, matrices)) };
+}
+
+/** The matrices that no `--tensor-type` names. */
+export function freeMatrices(graph: Graph, tensorTypes: readonly TensorType[]): readonly Constant[] {
+  const matrices = matricesOf(graph);
+  const patterns = tensorTypes.map(({ glob }) => patternOf(glob));
+  return graph.constants.filter(
+    (constant) => matrices.has(constant.name) && !tensorsOf(constant).some((tensor) => patterns.some((pattern) => pattern.test(tensor))),
+  );
 }
 
 /** A glob as a regular expression over whole names. */
@@ -84,10 +97,11 @@ function encodingOfMatrix(matrix: Constant, formatOf: (tensor: string) => Weight
     });
   }
   if (format !== "keep") return required(format, `source of ${matrix.name}`);
-  const encodings = new Set(tensors.map(keepOf));
+  const encodings = [...new Set(tensors.map(keepOf))];
   const [only] = encodings;
-  // Only binary32 holds numbers of several types as they are.
-  return encodings.size === 1 && only !== undefined ? only : "f32";
+  if (encodings.length === 1 && only !== undefined) return only;
+  // Of several types in groups the finest is near enough; only binary32 holds numbers of other types together as they are.
+  return encodings.every(isGrouped) ? "q8_0" : "f32";
 }
 
 /** Says so where the glob matches weights that are stored in f32 whatever is asked. */

@@ -141,6 +141,6 @@ async function* packGroups(layout: GroupedLayout, storage: ScaleStorage, runs: A
 /** The storage that holds the scales of all groups. */
 async function findStorage(runs: AsyncIterable<Run<Groups>>): Promise<ScaleStorage> {
   const range = new ScaleRange();
-  for await (const { streams } of runs) for (const { scales } of streams) for (const scale of scales) range.add(scale);
+  for await (const { streams } of runs) for (const groups of streams) range.add(groups);
   return range.storage();
 }

@@ -1,7 +1,7 @@
 /** Matrix products: of the tiles that would do, the best is taken, as far as a call can fill it. */
 import { required } from "../errors.ts";
 import type { Node, ValueName } from "../graph/types.ts";
-import { tilesOf } from "../kernel/atom.ts";
+import { tilesOf, widthOf } from "../kernel/atom.ts";
 import { gemm, panelSetCount, tileBytes, type GemmSpec } from "../kernel/library/gemm.ts";
 import { isGrouped } from "../kernel/library/panels.ts";
 import {
@@ -60,7 +60,7 @@ function bestTile(
 ): Pick<GemmSpec, "atom" | "tile"> {
   const candidates =
     inputStride === null && isGrouped(encoding)
-      ? target.atoms.flatMap((atom) => atom.tiles[encoding.weights].map((tile) => ({ atom, tile })))
+      ? target.atoms.flatMap((atom) => atom.tiles[widthOf(encoding.weights)].map((tile) => ({ atom, tile })))
       : floatTiles.map((tile) => ({ atom: null, tile }));
   const filled = candidates.find(({ tile }) => tile.rows <= limits.prefillChunk);
   return required(filled ?? candidates.at(-1), `tile of ${target.variant}`);

@@ -1,9 +1,10 @@
 /** The dot atoms of WebAssembly: how its instructions multiply a group of 8-bit activations with grouped weights. */
 import { required } from "../../compiler/errors.ts";
-import { tilesOf, type AtomFormat, type DotAtom, type Place, type Registers } from "../../compiler/kernel/atom.ts";
+import { tilesOf, type AtomFormat, type DotAtom, type Registers } from "../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../compiler/kernel/ir.ts";
-import { panelRows, runLength } from "../../compiler/kernel/library/panels.ts";
+import { byteRuns, nibbleRuns } from "../../compiler/kernel/library/group-numbers.ts";
+import { runLength } from "../../compiler/kernel/library/panels.ts";
 
 const bytes = vector("i8", 16);
 const sums = vector("i32", 4);
@@ -20,16 +21,12 @@ const tiles = tilesOf([4, 1], { unpackedParts: 2, streamedPanels: 4 });
 const nibbleBits = 4;
 const lowNibble = 15;
 
-/** Two runs of q4_0: those of the low nibbles, then those of the high ones. */
-function nibbles(b: KernelBuilder, { pointer, index, offset }: Place): Registers {
-  const packed = b.load(bytes, pointer, index, offset);
-  return [b.and(packed, lowNibble), b.shrU(packed, nibbleBits)];
-}
+/** Rows of a register, and runs of a step. */
+const rows = 4;
+const runs = 2;
 
-/** Two runs of q8_0. */
-function wholeBytes(b: KernelBuilder, { pointer, index, offset }: Place): Registers {
-  return [0, panelRows * runLength].map((run) => b.load(bytes, pointer, index, offset + run));
-}
+const loadNibbles: AtomFormat["load"] = (b, numbers, step) => nibbleRuns(b, numbers, rows, step * runs, runs);
+const loadBytes: AtomFormat["load"] = (b, numbers, step) => byteRuns(numbers, rows, step * runs, runs);
 
 /**
  * Of fixed SIMD: weights widened to 16 bits, `i32x4.dot_i16x8_s`. A row's four products of a run arrive as two pair sums, which stay
@@ -49,8 +46,8 @@ const pairSums: Omit<AtomFormat, "load"> = {
 
 export const simd128: DotAtom = {
   name: "simd128",
-  tile: { m: 1, n: 4, k: 8 },
-  tiles: { q4_0: tiles, q8_0: tiles },
+  tile: { m: 1, n: rows, k: runs * runLength },
+  tiles: { nibbles: tiles, bytes: tiles },
   rest: null,
   // Runs 2j and 2j+1, each of four activations as 16-bit numbers, twice over (for two rows), in both halves (for four).
   loadActivations: (b, places) =>
@@ -62,13 +59,13 @@ export const simd128: DotAtom = {
       }),
     ),
   formats: {
-    q4_0: {
+    nibbles: {
       ...pairSums,
-      load: (b, place) => nibbles(b, place).map((run) => b.widenU(run)),
+      load: (b, numbers, step) => loadNibbles(b, numbers, step).map((run) => b.widenU(run)),
     },
-    q8_0: {
+    bytes: {
       ...pairSums,
-      load: (b, place) => wholeBytes(b, place).map((run) => b.widenU(run)),
+      load: (b, numbers, step) => loadBytes(b, numbers, step).map((run) => b.widenU(run)),
     },
   },
 };
@@ -84,26 +81,26 @@ function nibbleSums(b: KernelBuilder, start: Value, weights: Registers, activati
  */
 export const relaxed: DotAtom = {
   name: "relaxed",
-  tile: { m: 1, n: 4, k: 8 },
-  tiles: { q4_0: tiles, q8_0: tiles },
+  tile: { m: 1, n: rows, k: runs * runLength },
+  tiles: { nibbles: tiles, bytes: tiles },
   rest: null,
   loadActivations: (b, places) =>
     places.flatMap(({ pointer, index, offset }) =>
       [0, runLength].map((run) => b.bitcast(b.loadSplat(sums, pointer, index, offset + run), bytes)),
     ),
   formats: {
-    q4_0: {
+    nibbles: {
       isCentred: false,
-      load: nibbles,
+      load: loadNibbles,
       start: (_, initial) => [initial],
       step: (b, [sum = b.literal(sums, 0)], activations, weights) => [nibbleSums(b, sum, weights, activations)],
       finish: (_, accumulator) => accumulator,
     },
-    q8_0: {
+    bytes: {
       isCentred: false,
-      load: (b, place) => {
-        const runs = wholeBytes(b, place);
-        return [...runs.map((run) => b.and(run, lowNibble)), ...runs.map((run) => b.shrU(run, nibbleBits))];
+      load: (b, numbers, step) => {
+        const whole = loadBytes(b, numbers, step);
+        return [...whole.map((run) => b.and(run, lowNibble)), ...whole.map((run) => b.shrU(run, nibbleBits))];
       },
       start: (_, initial) => [initial],
       step: (b, [low = b.literal(sums, 0), high = b.literal(sums, 0)], activations, weights) => [

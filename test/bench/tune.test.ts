@@ -117,8 +117,8 @@ test("a tuned target has the best tiles of what was measured, and the file reads
   const target = await loadTunedTarget("wasm-simd", path);
   const best = required(tuned.variants[0]?.formats[1], "format").best;
   for (const { name, atoms } of target.variants) {
-    const [first] = required(atoms[0], "atom").tiles.q8_0;
-    const own = wasmSimd.variants.find((variant) => variant.name === name)?.atoms[0]?.tiles.q8_0[0];
+    const [first] = required(atoms[0], "atom").tiles.bytes;
+    const own = wasmSimd.variants.find((variant) => variant.name === name)?.atoms[0]?.tiles.bytes[0];
     expect(first).toEqual(name === "simd128" ? best.tile : own);
   }
   for (const timing of tuned.variants.flatMap(({ formats }) => formats.flatMap(({ timings }) => timings))) {

@@ -6,10 +6,10 @@
 import {
   blockBytes,
   groupBytes,
+  groupOffsets,
   isGrouped,
   layoutBytes,
   panelsStart,
-  scaleRowBytes,
   type FloatEncoding,
   type PanelLayout,
 } from "../../compiler/kernel/library/panels.ts";
@@ -111,20 +111,26 @@ const bfloats: Fill = (region, random) => {
 
 const floatFills: Readonly<Record<FloatEncoding["weights"], Fill>> = { f32: ordinary, f16: halves, bf16: bfloats };
 
-/** A packed matrix. A grouped one's header undoes a power of two; scales are normal, of both signs. */
+/** A packed matrix. A grouped one's header undoes a power of two; scales are normal, of both signs, minimums likewise or 0. */
 export function matrix(layout: PanelLayout): RegionSpec {
   const { encoding } = layout;
   const bytes = layoutBytes(layout);
   if (!isGrouped(encoding)) return { bytes, fill: floatFills[encoding.weights] };
   const { scales } = encoding;
+  const offsets = groupOffsets(encoding, 0);
   return {
     bytes,
     fill: (region, random) => {
       region.setFloat32(0, 2 ** -random.pick([1, 3, 7]), true);
       for (let block = panelsStart(layout); block < bytes; block += blockBytes(encoding)) {
-        const values = block + 2 * scaleRowBytes(scales);
+        const values = block + offsets.values;
         const size = scales === "f16" ? 2 : 4;
-        for (let at = block; at < values; at += size) writeScale(region, at, size, random);
+        const minimums = block + (offsets.minimums ?? offsets.values);
+        for (let at = block; at < minimums; at += size) writeScale(region, at, size, random);
+        for (let at = minimums; at < values; at += size) {
+          if (random.below(4) > 0) writeScale(region, at, size, random);
+          else for (let i = 0; i < size; i++) region.setUint8(at + i, 0);
+        }
         for (let at = values; at < values + 2 * groupBytes(encoding); at++) region.setUint8(at, random.below(256));
       }
     },

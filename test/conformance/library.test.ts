@@ -29,7 +29,7 @@ test("every atom of a target multiplies in a case, with each tile that it offers
   for (const { atoms } of targets) {
     const names = kernelsOf(products.gemm?.(atoms) ?? []).map(({ name }) => name);
     for (const { name: atom, tiles } of atoms) {
-      for (const tile of [...tiles.q4_0, ...tiles.q8_0]) {
+      for (const tile of [...tiles.nibbles, ...tiles.bytes]) {
         expect(names.some((name) => name.includes(`_${atom}_${tileName(tile)}_`))).toBe(true);
       }
     }

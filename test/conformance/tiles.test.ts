@@ -12,7 +12,7 @@ import { gemm, tileBytes } from "../../compiler/kernel/library/gemm.ts";
 import type { PanelLayout } from "../../compiler/kernel/library/panels.ts";
 import { manyRowTiles, singleRowTiles, tileFault } from "../../compiler/kernel/library/tiles.ts";
 import { roundUp } from "../../compiler/numeric/quantize.ts";
-import type { GroupFormatName } from "../../compiler/numeric/weight-groups.ts";
+import { groupFormats, type GroupFormatName } from "../../compiler/numeric/weight-groups.ts";
 import type { Case } from "./case.ts";
 import { matrix, quantized, unwritten } from "./fills.ts";
 import { fillImage, placeRegions, type Image } from "./image.ts";
@@ -38,7 +38,7 @@ const products = fc.record({
   n: fc.integer({ min: 1, max: 50 }),
   k: fc.integer({ min: 1, max: 130 }),
   rows: fc.integer({ min: 1, max: 35 }),
-  format: fc.constantFrom("q4_0", "q8_0"),
+  format: fc.constantFrom(...Object.values(groupFormats).map(({ name }) => name)),
 });
 
 function caseOf(atom: DotAtom, tile: TileShape, { n, k, rows, format }: Product): Case {
@@ -81,7 +81,7 @@ test.each([...atoms.values()])("$name, interpreted", (atom) => {
       const before = imageOf(each);
       expect(outputOf(before, interpreted(each, before))).toBe(expectedOf(atom, product));
     }),
-    { numRuns: 12 },
+    { numRuns: 16 },
   );
 });
 
@@ -92,6 +92,7 @@ describe.each(runnable.filter(({ name }) => name === "wasm simd128" || name === 
     { n: 1, k: 33, rows: 1, format: "q4_0" },
     { n: 41, k: 130, rows: 35, format: "q4_0" },
     { n: 50, k: 64, rows: 21, format: "q8_0" },
+    { n: 17, k: 70, rows: 9, format: "q4_1" },
   ])("%j", async (product) => {
     const cases = candidates(atom).map((tile) => caseOf(atom, tile, product));
     const kernels = [...new Map(cases.map(({ kernel }) => [kernel.name, kernel])).values()];
@@ -108,7 +109,7 @@ test.each([...atoms.values()])("the tiles that $name offers are among the candid
   const many = manyRowTiles(atom);
   const single = singleRowTiles(atom);
   for (const tile of [...many, ...single]) expect(tileFault(atom, tile)).toBeNull();
-  for (const tile of [...atom.tiles.q4_0, ...atom.tiles.q8_0]) {
+  for (const tile of [...atom.tiles.nibbles, ...atom.tiles.bytes]) {
     expect(many).toContainEqual({ ...tile, streamedPanels: null });
     expect(single.map(({ streamedPanels }) => streamedPanels)).toContain(tile.streamedPanels);
   }

@@ -4,7 +4,8 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { DotAtom } from "../../compiler/kernel/atom.ts";
+import { required } from "../../compiler/errors.ts";
+import { widthOf, type DotAtom } from "../../compiler/kernel/atom.ts";
 import { interpretKernel } from "../../compiler/kernel/interpret.ts";
 import { storeEpilogue } from "../../compiler/kernel/library/epilogues.ts";
 import { gemm, tileBytes } from "../../compiler/kernel/library/gemm.ts";
@@ -24,8 +25,8 @@ const atoms: readonly DotAtom[] = [
   ).values(),
 ];
 const cases = atoms.flatMap((atom) =>
-  (["q4_0", "q8_0"] as const).flatMap((format) =>
-    atom.tiles[format].map((tile) => ({ name: atom.name, rows: tile.rows, atom, tile, format })),
+  Object.values(groupFormats).flatMap(({ name: format }) =>
+    atom.tiles[widthOf(format)].map((tile) => ({ name: atom.name, rows: tile.rows, atom, tile, format })),
   ),
 );
 
@@ -39,9 +40,25 @@ function weightAt(
   const { encoding } = layout;
   const k = column % groupSize;
   const start = panelsStart(layout) + groupOffsets(encoding, Math.floor(column / groupSize)).values;
-  if (encoding.weights === "q8_0") return bytes[start + 64 * (k >> 2) + 4 * row + (k & 3)] ?? NaN;
-  const byte = bytes[start + 64 * (k >> 3) + 4 * row + (k & 3)] ?? NaN;
-  return (k & 4) === 0 ? byte & 15 : byte >> 4;
+  const byteOf = (word: number): number => bytes[start + 64 * word + 4 * row + (k & 3)] ?? NaN;
+  if (encoding.weights === "q8_0") return byteOf(k >> 2);
+  const nibbleOf = (word: number): number => ((k & 4) === 0 ? byteOf(word) & 15 : byteOf(word) >> 4);
+  if (encoding.weights !== "q3_0") return nibbleOf(k >> 3);
+  if (k < 24) return nibbleOf(k >> 3) & 7;
+  return (nibbleOf(0) >> 3) + 2 * (nibbleOf(1) >> 3) + 4 * (nibbleOf(2) >> 3);
+}
+
+/** Small minimums as halves, among them 0. */
+const halves = [
+  [0, 0],
+  [0x3c00, 1],
+  [0xc200, -3],
+  [0x4400, 4],
+] as const;
+
+/** The minimum of a row in one half of a block, where the format has minimums. */
+function minimumOf(row: number, half: number): (typeof halves)[number] {
+  return required(halves[(row + half) % halves.length], "minimum");
 }
 
 test.each(cases)("$name, $rows rows of $format", ({ atom, rows, tile, format }) => {
@@ -68,9 +85,13 @@ test.each(cases)("$name, $rows rows of $format", ({ atom, rows, tile, format }) 
       const view = new DataView(weights.buffer);
       view.setFloat32(0, 1, true);
       // Scales of 1: the sums are small integers, which f32 adds exactly.
-      for (let half = 0; half < 2; half++)
-        for (let row = 0; row < rowsOfPanel; row++)
-          view.setUint16(panelsStart(layout) + groupOffsets(layout.encoding, half).scales + 2 * row, 0x3c00, true);
+      for (let half = 0; half < 2; half++) {
+        const { scales, minimums } = groupOffsets(layout.encoding, half);
+        for (let row = 0; row < rowsOfPanel; row++) {
+          view.setUint16(panelsStart(layout) + scales + 2 * row, 0x3c00, true);
+          if (minimums !== null) view.setUint16(panelsStart(layout) + minimums + 2 * row, minimumOf(row, half)[0], true);
+        }
+      }
       const groups = (rows * blockSize) / groupSize;
       const sums = Int32Array.from({ length: groups }, (_, group) =>
         q.slice(group * groupSize, (group + 1) * groupSize).reduce((a, b) => a + b, 0),
@@ -88,11 +109,14 @@ test.each(cases)("$name, $rows rows of $format", ({ atom, rows, tile, format }) 
         kernel,
         kernel.parameters.map(({ name }) => (name === "rows" ? rows : { bytes: regions[name] ?? new Uint8Array(0) })),
       );
-      const { offset } = groupFormats[format];
+      const { offset, hasMinimums } = groupFormats[format];
       const expected = Array.from({ length: rows * rowsOfPanel }, (_, at) => {
         const [row, n] = [Math.floor(at / rowsOfPanel), at % rowsOfPanel];
         let sum = 0;
-        for (let k = 0; k < blockSize; k++) sum += (q[row * blockSize + k] ?? NaN) * (weightAt(weights, layout, n, k) - offset);
+        for (let k = 0; k < blockSize; k++) {
+          const minimum = hasMinimums ? minimumOf(n, k >> 5)[1] : 0;
+          sum += (q[row * blockSize + k] ?? NaN) * (weightAt(weights, layout, n, k) - offset + minimum);
+        }
         return sum;
       });
       expect([...out]).toEqual(expected);

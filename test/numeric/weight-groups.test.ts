@@ -2,22 +2,33 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { bitsOfF32, f16ToF32, f32OfBits, f32ToF16 } from "../../compiler/numeric/half.ts";
-import { groupFormatNamed, groupFormats, scaleStorage, storedScale } from "../../compiler/numeric/weight-groups.ts";
-import { quantizeWeights } from "./matrices.ts";
-import { groupOf, matrices } from "./matrices.ts";
+import {
+  groupFormatNamed,
+  groupFormats,
+  quantizeRows,
+  scaleStorage,
+  storedMinimum,
+  storedMinimumBits,
+  storedScale,
+} from "../../compiler/numeric/weight-groups.ts";
+import { groupOf, matrices, quantizeWeights } from "./matrices.ts";
 
 const f = Math.fround;
-const { q4_0: q4, q8_0: q8 } = groupFormats;
+const { q3_0: q3, q4_0: q4, q4_1: q41, q8_0: q8 } = groupFormats;
 
 /** Most that a number may be off, in units of its group's largest magnitude, before its scale is rounded for storage. */
 const errors = [
   // Half a step, but a whole one at +8 steps, which is clamped to +7.
+  { format: q3, codes: [0, 7], error: 1 / 4 },
   { format: q4, codes: [0, 15], error: 1 / 8 },
+  // Half of a fifteenth of the way from the least to the largest, which is twice the magnitude at most.
+  { format: q41, codes: [0, 15], error: 1 / 15 },
   { format: q8, codes: [1, 255], error: 0.5 / 127 },
 ] as const;
 
 test("formats are found by name, and other encodings have none", () => {
-  expect(["q4_0", "q8_0", "q8", "f32", "toString"].map(groupFormatNamed)).toEqual([q4, q8, undefined, undefined, undefined]);
+  const names = ["q3_0", "q4_0", "q4_1", "q8_0", "q8", "f32", "toString"];
+  expect(names.map(groupFormatNamed)).toEqual([q3, q4, q41, q8, undefined, undefined, undefined]);
 });
 
 describe.each(errors)("$format.name", ({ format, codes, error }) => {
@@ -26,7 +37,7 @@ describe.each(errors)("$format.name", ({ format, codes, error }) => {
   test("numbers stay within a step, codes within their range, and padding is the offset", () => {
     fc.assert(
       fc.property(matrices, ({ rows, width, data }) => {
-        const { columns, u, offset, scales, exponent } = quantizeWeights(format, data, rows, width);
+        const { columns, u, offset, scales, minimums, exponent } = quantizeWeights(format, data, rows, width);
         expect([columns % 64, offset]).toEqual([0, format.offset]);
         for (let row = 0; row < rows; row++) {
           for (let k = 0; k < columns; k++) {
@@ -38,10 +49,10 @@ describe.each(errors)("$format.name", ({ format, codes, error }) => {
             expect(code).toBeGreaterThanOrEqual(lowest);
             expect(code).toBeLessThanOrEqual(highest);
             const { index, largest } = groupOf(data, width, columns, row, k);
-            const scale = (scales[index] ?? NaN) * 2 ** -exponent;
-            // A stored scale has eleven bits.
-            const bound = largest * (error + 2 ** -11 + 1e-6);
-            if (largest >= 2 ** -120) expect(Math.abs(scale * (code - offset) - (data[row * width + k] ?? NaN))).toBeLessThanOrEqual(bound);
+            const found = ((scales[index] ?? NaN) * (code - offset) + (minimums?.[index] ?? 0)) * 2 ** -exponent;
+            // Scales and minimums are stored with eleven bits.
+            const bound = largest * (error + (minimums ? 3 : 1) * 2 ** -11 + 1e-6);
+            if (largest >= 2 ** -120) expect(Math.abs(found - (data[row * width + k] ?? NaN))).toBeLessThanOrEqual(bound);
           }
         }
       }),
@@ -57,12 +68,13 @@ describe.each(errors)("$format.name", ({ format, codes, error }) => {
 
   test.each([1e-9, 1e-30, 1e-36, 1, 1e5, 1e30])("weights around %d keep their relative accuracy", (size) => {
     const data = Float32Array.from({ length: 64 }, (_, i) => size * Math.sin(i + 1));
-    const { u, scales, exponent, format: storage } = quantizeWeights(format, data, 1, 64);
+    const { u, scales, minimums, exponent, format: storage } = quantizeWeights(format, data, 1, 64);
     expect(storage).toBe("f16");
     for (const scale of scales) expect(Math.abs(scale)).toBeGreaterThanOrEqual(2 ** -14);
     data.forEach((x, k) => {
-      const found = (scales[Math.floor(k / 32)] ?? NaN) * 2 ** -exponent * ((u[k] ?? NaN) - format.offset);
-      expect(Math.abs(found - x)).toBeLessThan(size * (error + 2 ** -11));
+      const group = Math.floor(k / 32);
+      const found = ((scales[group] ?? NaN) * ((u[k] ?? NaN) - format.offset) + (minimums?.[group] ?? 0)) * 2 ** -exponent;
+      expect(Math.abs(found - x)).toBeLessThan(size * (error + (minimums ? 3 : 1) * 2 ** -11));
     });
   });
 });
@@ -76,6 +88,54 @@ describe("q4_0", () => {
 
   test("a number just below the extreme is none", () => {
     expect(quantizeWeights(q4, Float32Array.of(f32OfBits(bitsOfF32(1) - 1), -1), 1, 2).scales[0]).toBe(0.125);
+  });
+});
+
+describe("q3_0", () => {
+  test("is q4_0's rounding with half the steps: the first of equal extremes becomes -4", () => {
+    const { u, scales } = quantizeWeights(q3, Float32Array.from([1, -1, 0.5, 0, 0.13, 0.12]), 1, 6);
+    // 0.125 is half a step, which is rounded away from 0 in the direction of u.
+    expect([...u.subarray(0, 6)]).toEqual([0, 7, 2, 4, 3, 4]);
+    expect(scales[0]).toBe(-0.25);
+  });
+});
+
+describe("q4_1", () => {
+  /** ggml's quantize_row_q4_1_ref, every operation one binary32 rounding. */
+  function plainGroup(values: readonly number[]): { readonly u: readonly number[]; readonly scale: number; readonly minimum: number } {
+    const [least, largest] = [Math.min(...values), Math.max(...values)];
+    const scale = f(f(largest - least) / 15);
+    const inverse = scale === 0 ? 0 : f(1 / scale);
+    return { u: values.map((value) => Math.min(15, Math.trunc(f(f(f(value - least) * inverse) + 0.5)))), scale, minimum: least };
+  }
+
+  test("rounds as ggml does", () => {
+    const value = fc.float({ noNaN: true, noDefaultInfinity: true, min: f(-1e4), max: f(1e4) }).map((x) => (Math.abs(x) < 1e-30 ? 0 : x));
+    fc.assert(
+      fc.property(fc.array(value, { minLength: 32, maxLength: 32 }), (values) => {
+        const { u, scales, minimums } = quantizeRows(q41, Float32Array.from(values), 1, 32);
+        const found = { u: [...u.subarray(0, 32)], scale: scales[0], minimum: minimums?.[0] };
+        const wanted = plainGroup(values);
+        // Of equal zeros either may be the least.
+        expect(found).toEqual({ ...wanted, minimum: Object.is(found.minimum, -wanted.minimum) ? found.minimum : wanted.minimum });
+      }),
+    );
+  });
+
+  test("the least number becomes 0, the largest 15, and equal numbers are their own minimum", () => {
+    const { u, scales, minimums } = quantizeWeights(q41, Float32Array.from([3, -4.5, 3, -1.75, 0]), 1, 5);
+    expect([[...u.subarray(0, 5)], scales[0], minimums?.[0]]).toEqual([[15, 0, 15, 6, 9], 0.5, -4.5]);
+    const equal = quantizeWeights(q41, new Float32Array(32).fill(0.75), 1, 32);
+    expect([[...new Set(equal.u)], equal.scales[0], equal.minimums?.[0]]).toEqual([[0], 2 ** -14, 0.75]);
+  });
+
+  test("minimums may be larger than every scale: then these decide how both are stored", () => {
+    const shifted = Float32Array.from({ length: 32 }, (_, i) => 1e6 + 1e3 * i);
+    const { format, exponent, minimums } = quantizeWeights(q41, shifted, 1, 32);
+    expect([format, exponent]).toEqual(["f16", -4]);
+    expect((minimums?.[0] ?? NaN) * 2 ** -exponent).toBeCloseTo(1e6, -3);
+    const far = Float32Array.from({ length: 64 }, (_, i) => (i < 32 ? 1e6 + i : i * 1e-6));
+    expect(quantizeWeights(q41, far, 1, 64).format).toBe("f32");
   });
 });
 
@@ -154,6 +214,15 @@ describe("storage of scales", () => {
         }
       }),
     );
+  });
+
+  test("a minimum below the normal halves becomes 0 or the least of them, whichever is nearer, and 0 has no sign", () => {
+    const f16 = { format: "f16", exponent: 3 } as const;
+    const least = 2 ** -14;
+    const cases = [0, -0, 2 ** -19, -(2 ** -19), 2 ** -18, -(2 ** -18), 2 ** -17, 0.75];
+    expect(cases.map((minimum) => storedMinimum(minimum, f16))).toEqual([0, 0, 0, 0, least, -least, least, 6]);
+    expect(storedMinimumBits(-0, { format: "f32", exponent: 0 })).toBe(0);
+    expect(storedMinimum(2 ** -40 + 2 ** -60, { format: "f32", exponent: 0 })).toBe(2 ** -40);
   });
 
   test("f32 is chosen only where no power of two would do", () => {

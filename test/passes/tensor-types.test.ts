@@ -140,6 +140,8 @@ describe("the choice", () => {
     };
     const keepOf = (tensor: string): WeightEncoding => stored[tensor] ?? "f32";
     expect(encodings(request([], { quant: "keep", keepOf }))).toEqual({ embed: "bf16", gate_up: "f16" });
+    const grouped = (tensor: string): WeightEncoding => (tensor.includes(".w1.") ? "q4_0" : "q4_1");
+    expect(encodings(request(["*.experts.*=keep"], { keepOf: grouped }))).toEqual({ ...all("q4_0"), gate_up: "q8_0", down: "q4_1" });
     expect(encodings(request(["*embed*=keep"], { keepOf }))).toEqual({ ...all("q4_0"), embed: "bf16" });
   });
 

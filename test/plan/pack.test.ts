@@ -37,7 +37,9 @@ const encodings: readonly PanelEncoding[] = [
   { weights: "f32" },
   { weights: "f16" },
   { weights: "bf16" },
+  { weights: "q3_0", scales: "f16" },
   { weights: "q4_0", scales: "f16" },
+  { weights: "q4_1", scales: "f16" },
   { weights: "q8_0", scales: "f16" },
 ];
 
@@ -87,31 +89,40 @@ function plainFloats(shape: Shape, { weights }: FloatEncoding, values: Float32Ar
 function plainGroups(shape: Shape, { weights }: GroupEncoding, values: Float32Array): Uint8Array {
   const format = groupFormats[weights];
   const rowCount = shape.matrices * shape.streams * shape.rows;
-  const { columns, u, scales, format: stored, exponent } = quantizeWeights(format, values, rowCount, shape.columns);
+  const { columns, u, scales, minimums, format: stored, exponent } = quantizeWeights(format, values, rowCount, shape.columns);
   const numberAt = (row: number | null, column: number): number => (row === null ? format.offset : (u[row * columns + column] ?? NaN));
   const bytes = new Bytes();
+  const writeScale = (scale: number): void => {
+    if (stored === "f16") bytes.u16(f32ToF16(scale));
+    else bytes.f32(scale);
+  };
   bytes.f32(2 ** -exponent);
   for (let i = 4; i < 64; i++) bytes.u8(0);
   forPanels(shape, (rows) => {
     for (let block = 0; block < columns; block += 64) {
-      for (const group of [block, block + 32]) {
-        for (const row of rows) {
-          const scale = row === null ? 2 ** -14 : (scales[(row * columns + group) / 32] ?? NaN);
-          if (stored === "f16") bytes.u16(f32ToF16(scale));
-          else bytes.f32(scale);
-        }
-      }
-      for (const group of [block, block + 32]) {
-        const step = format.bits === 4 ? 8 : 4;
-        for (let column = group; column < group + 32; column += step) {
-          for (const row of rows) {
-            for (let c = column; c < column + 4; c++) bytes.u8(numberAt(row, c) + (format.bits === 4 ? 16 * numberAt(row, c + 4) : 0));
-          }
-        }
-      }
+      const both = [block, block + 32];
+      for (const group of both) for (const row of rows) writeScale(row === null ? 2 ** -14 : (scales[(row * columns + group) / 32] ?? NaN));
+      for (const group of minimums ? both : [])
+        for (const row of rows) writeScale(row === null ? 0 : (minimums?.[(row * columns + group) / 32] ?? NaN));
+      for (const group of both)
+        for (const byte of groupBytes(format.bits, (lane, k) => numberAt(rows[lane] ?? null, group + k))) bytes.u8(byte);
     }
   });
   return bytes.all();
+}
+
+/** The bytes of 16 rows and 32 columns of numbers. */
+function groupBytes(bits: number, numberAt: (lane: number, column: number) => number): readonly number[] {
+  const words = (count: number, byteOf: (lane: number, word: number, c: number) => number): readonly number[] =>
+    Array.from({ length: 64 * count }, (_, i) => byteOf((i % 64) >> 2, i >> 6, i % 4));
+  if (bits === 8) return words(8, (lane, word, c) => numberAt(lane, 4 * word + c));
+  const nibbles = (lane: number, word: number, c: number): number => numberAt(lane, 8 * word + c) + 16 * numberAt(lane, 8 * word + 4 + c);
+  if (bits === 4) return words(4, nibbles);
+  // The last eight columns are spread over the others, bit by bit.
+  return words(3, (lane, word, c) => {
+    const bitOf = (column: number): number => (numberAt(lane, column) >> word) & 1;
+    return nibbles(lane, word, c) + 8 * bitOf(24 + c) + 128 * bitOf(28 + c);
+  });
 }
 
 /** The checkpoint's matrix: [matrices, streams, rows, columns]. */

@@ -4,7 +4,7 @@
  */
 import { internal } from "../../errors.ts";
 import { groupSize, type QuantizedActivations } from "../../numeric/quantize.ts";
-import type { GroupedWeights } from "../../numeric/weight-groups.ts";
+import { unscaledWeight, type GroupedWeights } from "../../numeric/weight-groups.ts";
 import { lastAxis, rowCount, type Activation, type DenseTensor, type Weight } from "../tensor.ts";
 
 const f = Math.fround;
@@ -56,19 +56,16 @@ function fourProducts(x: Float32Array, weights: Float32Array, start: number, sum
   sums.set([a, b, c, d]);
 }
 
-/** scale * (u - offset), rounded, without the 2^-exponent. */
-function unscaledWeights({ columns, u, offset, scales }: GroupedWeights, first: number, count: number, width: number): Float32Array {
+/** Rows of weights without the 2^-exponent. */
+function unscaledWeights(w: GroupedWeights, first: number, count: number, width: number): Float32Array {
   const values = new Float32Array(count * width);
   for (let row = 0; row < count; row++) {
-    for (let k = 0; k < width; k++) {
-      const index = (first + row) * columns + k;
-      values[row * width + k] = f((scales[Math.floor(index / groupSize)] ?? 0) * ((u[index] ?? 0) - offset));
-    }
+    for (let k = 0; k < width; k++) values[row * width + k] = unscaledWeight(w, (first + row) * w.columns + k, f);
   }
   return values;
 }
 
-/** acc = acc + float(isum) * (dw*dx) over all groups, the padding's too; then times 2^-exponent. */
+/** acc = acc + float(isum) * (dw*dx), and + float(qsum) * (mw*dx), over all groups, the padding's too; then times 2^-exponent. */
 function quantizedProduct(x: QuantizedActivations, w: GroupedWeights, first: number, count: number): Float32Array {
   const { rows, columns, q } = x;
   if (columns !== w.columns) internal("activations and weights of different width");
@@ -84,8 +81,10 @@ function quantizedProduct(x: QuantizedActivations, w: GroupedWeights, first: num
         // The sum of (u - offset) * q is at most 32 * 128 * 127: exact as an integer and as binary32.
         let sum = 0;
         for (let k = 0; k < groupSize; k++) sum += ((w.u[uStart + k] ?? 0) - w.offset) * (q[qStart + k] ?? 0);
-        const scale = f((w.scales[(first + n) * groupCount + group] ?? 0) * (x.scales[row * groupCount + group] ?? 0));
-        acc = f(acc + f(sum * scale));
+        const dx = x.scales[row * groupCount + group] ?? 0;
+        const ofWeights = (first + n) * groupCount + group;
+        acc = f(acc + f(sum * f((w.scales[ofWeights] ?? 0) * dx)));
+        if (w.minimums) acc = f(acc + f((x.sums[row * groupCount + group] ?? 0) * f((w.minimums[ofWeights] ?? 0) * dx)));
       }
       out[row * count + n] = f(acc * unscale);
     }

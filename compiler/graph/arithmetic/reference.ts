@@ -2,7 +2,7 @@
 import { required } from "../../errors.ts";
 import type { QuantizedActivations } from "../../numeric/quantize.ts";
 import { inverseFrequencies } from "../../numeric/rope.ts";
-import type { GroupedWeights } from "../../numeric/weight-groups.ts";
+import { unscaledWeight, type GroupedWeights } from "../../numeric/weight-groups.ts";
 import { lastAxis, rowCount, type Activation, type Weight } from "../tensor.ts";
 import type { Arithmetic, AttentionHead } from "./arithmetic.ts";
 
@@ -56,12 +56,10 @@ function activationValues({ rows, columns, q, scales }: QuantizedActivations, wi
 }
 
 function weightValues(w: GroupedWeights, first: number, count: number, width: number): Float64Array {
-  const { columns, u, offset, scales, exponent } = w;
   const values = new Float64Array(count * width);
   for (let row = 0; row < count; row++) {
     for (let k = 0; k < width; k++) {
-      const index = (first + row) * columns + k;
-      values[row * width + k] = ((u[index] ?? 0) - offset) * (scales[index >> 5] ?? 0) * 2 ** -exponent;
+      values[row * width + k] = unscaledWeight(w, (first + row) * w.columns + k, reference.round) * 2 ** -w.exponent;
     }
   }
   return values;

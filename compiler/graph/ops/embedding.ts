@@ -1,6 +1,6 @@
 /** embedding: each row's token picks a row of the table. table [V, H] -> [rows, H]. */
 import { LfmcError } from "../../errors.ts";
-import { groupSize } from "../../numeric/quantize.ts";
+import { unscaledWeight } from "../../numeric/weight-groups.ts";
 import { activationType, weightEncodings } from "../operands.ts";
 import { dense, lastAxis, rowCount, type Weight } from "../tensor.ts";
 import { defineOp, noAttributes } from "./op.ts";
@@ -31,16 +31,12 @@ export const embedding = defineOp({
   },
 });
 
-/** Quantised rows: (scale * (u - offset)) * 2^-exponent. */
+/** Quantised rows: the weight times 2^-exponent. */
 function copyRow(table: Weight, token: number, out: Float32Array, f: (x: number) => number): void {
   if (table.kind === "dense") {
     out.set(table.data.subarray(token * out.length, (token + 1) * out.length));
     return;
   }
-  const { columns, u, offset, scales, exponent } = table.groups;
-  for (let k = 0; k < out.length; k++) {
-    const index = token * columns + k;
-    const scale = scales[Math.floor(index / groupSize)] ?? 0;
-    out[k] = f(scale * ((u[index] ?? 0) - offset)) * 2 ** -exponent;
-  }
+  const { columns, exponent } = table.groups;
+  for (let k = 0; k < out.length; k++) out[k] = unscaledWeight(table.groups, token * columns + k, f) * 2 ** -exponent;
 }

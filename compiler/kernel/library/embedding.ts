@@ -1,9 +1,10 @@
 /** Token embedding: row `token` of a packed matrix, as f32. The matrix may be the language model head's own. */
 import { groupSize } from "../../numeric/quantize.ts";
 import { groupFormats } from "../../numeric/weight-groups.ts";
-import { recordKernel, type KernelBuilder } from "../builder.ts";
+import { recordKernel, type Index, type KernelBuilder } from "../builder.ts";
 import { f32, i32, type Kernel, type Value } from "../ir.ts";
 import { halfToFloat, normalHalfToFloat } from "./functions.ts";
+import { centred, forWords, numberOf } from "./group-numbers.ts";
 import { f32Bytes } from "./lanes.ts";
 import {
   blockBytes,
@@ -17,6 +18,7 @@ import {
   panelsStart,
   runLength,
   scaleRowBytes,
+  wordBytes,
   type FloatEncoding,
   type GroupEncoding,
   type PanelLayout,
@@ -64,7 +66,7 @@ function loadFloat(b: KernelBuilder, { weights }: FloatEncoding, pointer: Value,
   return weights === "f16" ? halfToFloat(b, b.shrS(top, 16)) : b.bitcast(top, f32);
 }
 
-/** (dw * (u - offset)) * 2^-exponent, one run of four bytes after the other: low nibbles first, then high ones. */
+/** w * 2^-exponent, w = dw * (u - offset) or dw * u + mw, group by group. */
 function dequantize(
   b: KernelBuilder,
   layout: PanelLayout,
@@ -73,23 +75,33 @@ function dequantize(
 ): void {
   const { bits, offset } = groupFormats[encoding.weights];
   const start = panelsStart(layout);
-  const columnsPerRun = (runLength * 8) / bits;
-  const runsPerGroup = groupSize / columnsPerRun;
+  const places = groupOffsets(encoding, 0);
   const scaleBytes = scaleRowBytes(encoding.scales) / panelRows;
-  b.for("run", 0, Math.ceil(layout.columns / columnsPerRun), 1, (run) => {
-    const group = b.divU(run, runsPerGroup);
+  const dequantizeGroup = (group: Value, columns: number): void => {
     const block = b.mul(b.divU(group, 2), blockBytes(encoding));
     const half = b.and(group, 1);
-    const scaleAt = b.add(b.add(block, b.mul(half, groupOffsets(encoding, 1).scales)), b.mul(lane, scaleBytes));
-    const halfBits = (): Value => b.shrS(b.shl(b.load16(panel, scaleAt, start), 16), 16);
-    const scale = encoding.scales === "f16" ? normalHalfToFloat(b, halfBits()) : b.load(f32, panel, scaleAt, start);
-    const inGroup = b.add(b.mul(half, groupBytes(encoding)), b.mul(b.remU(run, runsPerGroup), panelRows * runLength));
-    const bytes = b.load(i32, panel, b.add(b.add(block, inGroup), b.mul(lane, runLength)), start + groupOffsets(encoding, 0).values);
-    for (let column = 0; column < columnsPerRun; column++) {
-      const shift = 8 * (column % runLength) + bits * Math.floor(column / runLength);
-      const u = b.and(b.shrU(bytes, shift), 2 ** bits - 1);
-      const w = b.mul(b.mul(scale, b.toFloat(b.sub(u, offset))), unscale);
-      b.store(w, output, b.mul(run, columnsPerRun * f32Bytes), column * f32Bytes);
-    }
+    const scaleAt = b.add(b.add(block, b.mul(half, scaleRowBytes(encoding.scales))), b.mul(lane, scaleBytes));
+    const float = (at: number, convert: typeof halfToFloat): Value =>
+      encoding.scales === "f32"
+        ? b.load(f32, panel, scaleAt, start + at)
+        : convert(b, b.shrS(b.shl(b.load16(panel, scaleAt, start + at), 16), 16));
+    const scale = float(places.scales, normalHalfToFloat);
+    const minimum = places.minimums === null ? null : float(places.minimums, halfToFloat);
+    const values = b.add(b.add(block, b.mul(half, groupBytes(encoding))), b.mul(lane, runLength));
+    const load = (word: Index): Value =>
+      b.load(i32, panel, b.add(values, typeof word === "number" ? b.int(word * wordBytes) : b.mul(word, wordBytes)), start + places.values);
+    forWords(b, { bits, columns, type: i32 }, load, (word) => {
+      const first = b.add(b.mul(group, groupSize), typeof word.first === "number" ? b.int(word.first) : word.first);
+      for (let column = 0; column < word.count; column++) {
+        const scaled = b.mul(scale, b.toFloat(centred(b, numberOf(b, bits, word, column), offset)));
+        const w = minimum ? b.add(scaled, minimum) : scaled;
+        b.store(b.mul(w, unscale), output, b.mul(first, f32Bytes), column * f32Bytes);
+      }
+    });
+  };
+  const whole = Math.floor(layout.columns / groupSize);
+  b.for("group", 0, whole, 1, (group) => {
+    dequantizeGroup(group, groupSize);
   });
+  if (layout.columns % groupSize > 0) dequantizeGroup(b.int(whole), layout.columns % groupSize);
 }

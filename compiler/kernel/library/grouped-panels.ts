@@ -1,9 +1,10 @@
 /** Reading the panels of grouped weights: their blocks, groups, scales and values. */
 import { blockSize, groupSize } from "../../numeric/quantize.ts";
 import type { ScaleFormat } from "../../numeric/weight-groups.ts";
+import type { Place } from "../atom.ts";
 import type { KernelBuilder } from "../builder.ts";
 import { vector, type Value } from "../ir.ts";
-import { normalHalfToFloat } from "./functions.ts";
+import { halfToFloat, normalHalfToFloat } from "./functions.ts";
 import { f32x16 } from "./lanes.ts";
 import { prefetchAhead } from "./prefetch.ts";
 import {
@@ -14,6 +15,7 @@ import {
   paddedColumns,
   panelRows,
   panelsStart,
+  scaleRowBytes,
   type GroupEncoding,
   type PanelLayout,
 } from "./panels.ts";
@@ -58,25 +60,41 @@ export function forGroups(
   for (let rest = whole * perBlock; rest < count; rest++) visit(b.int(whole), b.int(rest - whole * perBlock));
 }
 
-/** The scales of 16 rows in one group. */
-export function loadScales(b: KernelBuilder, layout: PanelLayout, encoding: GroupEncoding, { pointer, block, half }: Group): Value {
-  const index = b.add(block, b.mul(half, groupOffsets(encoding, 1).scales));
-  return scaleVector(b, encoding.scales, pointer, index, panelsStart(layout));
+/** What a group's numbers are multiplied with, and where there are minimums what is added, each for some rows. */
+export interface GroupScales {
+  readonly scales: Value;
+  readonly minimums: Value | null;
 }
 
-function scaleVector(b: KernelBuilder, format: ScaleFormat, pointer: Value, index: Value, offset: number): Value {
+/** Those of 16 rows in one group. */
+export function loadScales(b: KernelBuilder, layout: PanelLayout, encoding: GroupEncoding, { pointer, block, half }: Group): GroupScales {
+  const { minimums } = groupOffsets(encoding, 0);
+  const index = b.add(block, b.mul(half, scaleRowBytes(encoding.scales)));
+  const start = panelsStart(layout);
+  return {
+    scales: floatsOf(b, encoding.scales, pointer, index, start, normalHalfToFloat),
+    // Minimums may be 0, which is no normal half.
+    minimums: minimums === null ? null : floatsOf(b, encoding.scales, pointer, index, start + minimums, halfToFloat),
+  };
+}
+
+function floatsOf(b: KernelBuilder, format: ScaleFormat, pointer: Value, index: Value, offset: number, convert: typeof halfToFloat): Value {
   if (format === "f32") return b.load(f32x16, pointer, index, offset);
-  return normalHalfToFloat(b, b.widenS(b.load(vector("i16", panelRows), pointer, index, offset)));
+  return convert(b, b.widenS(b.load(vector("i16", panelRows), pointer, index, offset)));
 }
 
-/** Byte index and offset of a group's values. */
-export function valuesPlace(
-  b: KernelBuilder,
-  layout: PanelLayout,
-  encoding: GroupEncoding,
-  { block, half }: Group,
-): { index: Value; offset: number } {
-  return { index: b.add(block, b.mul(half, groupBytes(encoding))), offset: panelsStart(layout) + groupOffsets(encoding, 0).values };
+/** The `count` rows from `first` on. */
+export function scalesPart(b: KernelBuilder, { scales, minimums }: GroupScales, first: number, count: number): GroupScales {
+  return { scales: b.part(scales, first, count), minimums: minimums && b.part(minimums, first, count) };
+}
+
+/** Where a group's values begin. */
+export function valuesPlace(b: KernelBuilder, layout: PanelLayout, encoding: GroupEncoding, { pointer, block, half }: Group): Place {
+  return {
+    pointer,
+    index: b.add(block, b.mul(half, groupBytes(encoding))),
+    offset: panelsStart(layout) + groupOffsets(encoding, 0).values,
+  };
 }
 
 /** A vector of sums times the power of two in the matrix's header. */

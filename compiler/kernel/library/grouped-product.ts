@@ -1,17 +1,27 @@
 /**
  * The inner product of 8-bit activations with grouped weights: exact integer sums a group by the target's dot atom, then
- * sum + float(isum) * (dw * dx), groups in rising k.
+ * sum + float(isum) * (dw * dx), and where weights have minimums sum + float(qsum) * (mw * dx); groups in rising k.
  */
 import { required } from "../../errors.ts";
 import { groupSize } from "../../numeric/quantize.ts";
 import { groupFormats } from "../../numeric/weight-groups.ts";
-import type { DotAtom, Place, Registers } from "../atom.ts";
+import { widthOf, type AtomFormat, type DotAtom, type Place, type Registers } from "../atom.ts";
 import type { KernelBuilder } from "../builder.ts";
 import { vector, type Value, type Variable } from "../ir.ts";
 import { activationParameters } from "./activations.ts";
-import { forGroups, groupedWeights, loadScales, unscaled, valuesPlace, type Group } from "./grouped-panels.ts";
+import { groupNumbers } from "./group-numbers.ts";
+import {
+  forGroups,
+  groupedWeights,
+  loadScales,
+  scalesPart,
+  unscaled,
+  valuesPlace,
+  type Group,
+  type GroupScales,
+} from "./grouped-panels.ts";
 import { f32Bytes } from "./lanes.ts";
-import { groupBytes, paddedColumns, panelBytes, panelRows, runLength, type GroupEncoding, type PanelLayout } from "./panels.ts";
+import { paddedColumns, panelBytes, panelRows, runLength, type GroupEncoding, type PanelLayout } from "./panels.ts";
 import type { Product } from "./product.ts";
 
 /** The operands of a product of groups, which rows of activations as long as the padded columns meet. */
@@ -38,8 +48,8 @@ export function groupedProduct(b: KernelBuilder, operands: GroupedOperands, atom
     const tile = activationTile(b, operands, tiled, row, count);
     const sums = newPartSums(b, tiled, count, parts);
     forGroups(b, layout, encoding, panels, tile.groups, (group) => {
-      addPackedGroup(b, operands, tiled, group, tile.group(group.group, true), count, (row, part, products) => {
-        addTo(b, required(sums[row]?.[part], "sum"), products);
+      addPackedGroup(b, operands, tiled, group, tile.group(group.group, true), count, (row, part, terms) => {
+        addTo(b, required(sums[row]?.[part], "sum"), terms);
       });
     });
     return sums.map((ofRow) => unscaled(b, operands.weights, b.concat(...ofRow.map((sum) => b.read(sum)))));
@@ -56,21 +66,25 @@ export function addPackedGroup(
   rows: number,
   add: PanelGroup["add"],
 ): void {
-  const { n, k } = atom.tile;
-  const stepBytes = (groupBytes(encoding) * k) / groupSize;
-  const dw = loadScales(b, layout, encoding, group);
-  const { index, offset } = valuesPlace(b, layout, encoding, group);
+  const { n } = atom.tile;
+  const scales = loadScales(b, layout, encoding, group);
+  const values = valuesPlace(b, layout, encoding, group);
   for (let part = 0; part < panelRows / n; part++) {
-    const place = (step: number): Place => ({ pointer: group.pointer, index, offset: offset + step * stepBytes + part * n * runLength });
+    const numbers = groupNumbers(b, groupFormats[encoding.weights].bits, { ...values, offset: values.offset + part * n * runLength });
     addGroup(b, atom, encoding, activations, {
       rows,
-      scales: [b.part(dw, part * n, n)],
-      weights: (step) => [atom.formats[encoding.weights].load(b, place(step))],
-      add: (row, _, products) => {
-        add(row, part, products);
+      scales: [scalesPart(b, scales, part * n, n)],
+      weights: (step) => [atomFormat(atom, encoding).load(b, numbers, step)],
+      add: (row, _, terms) => {
+        add(row, part, terms);
       },
     });
   }
+}
+
+/** How an atom multiplies the weights of an encoding. */
+export function atomFormat(atom: DotAtom, { weights }: GroupEncoding): AtomFormat {
+  return atom.formats[widthOf(weights)];
 }
 
 /** For each row of a tile, one accumulator of `n` outputs for each part of a panel. */
@@ -86,6 +100,8 @@ export interface ActivationGroup {
   /** What the integer sums of a row start from. */
   readonly start: (row: number) => Value;
   readonly scale: (row: number) => Value;
+  /** The sum of its numbers, as f32. */
+  readonly total: (row: number) => Value;
 }
 
 /** Rows of activations of a tile. */
@@ -110,7 +126,7 @@ export function activationTile(
   const columns = paddedColumns(layout);
   const groups = columns / groupSize;
   const { m, n, k } = atom.tile;
-  const { offset } = groupFormats[encoding.weights];
+  const { offset, hasMinimums } = groupFormats[encoding.weights];
   const q = b.advance(activations.q, row, columns);
   const dx = b.advance(activations.scales, row, groups * f32Bytes);
   const totals = b.advance(activations.sums, row, groups * f32Bytes);
@@ -128,35 +144,43 @@ export function activationTile(
     const bits = b.literal(vector("i32", n), shiftBits);
     // Weights are u - offset, so the offset times the activations' sum is taken off as an exact integer; and the bits of `shift` are put on, with
     // which the sums, below 2^21, are floats without a conversion.
+    const sum = (i: number): Value => b.loadSplat(vector("i32", n), totals, at, ofRow(i));
     const start = (i: number): Value =>
-      atom.formats[encoding.weights].isCentred
-        ? bits
-        : b.sub(bits, b.shl(b.loadSplat(vector("i32", n), totals, at, ofRow(i)), Math.log2(offset)));
+      offset === 0 || atomFormat(atom, encoding).isCentred ? bits : b.sub(bits, b.shl(sum(i), Math.log2(offset)));
     const scale = (i: number): Value => b.loadSplat(vector("f32", n), dx, at, ofRow(i));
-    const rows = isHeld ? Array.from({ length: m }, (_, i) => ({ start: start(i), scale: scale(i) })) : null;
+    const total = (i: number): Value => b.toFloat(sum(i));
+    const rows = isHeld
+      ? Array.from({ length: m }, (_, i) => ({ start: start(i), scale: scale(i), total: hasMinimums ? total(i) : null }))
+      : null;
     return {
       load: (team, step) => (registers ? required(registers[step], "activations") : load(team, step)),
       start: (i) => (rows ? required(rows[i], "row").start : start(i)),
       scale: (i) => (rows ? required(rows[i], "row").scale : scale(i)),
+      total: (i) => rows?.[i]?.total ?? total(i),
     };
   };
   return { groups, group };
 }
 
-/** sum + products. */
-export function addTo(b: KernelBuilder, sum: Variable, products: Value): void {
-  b.assign(sum, b.add(b.read(sum), products));
+/** sum + each of the terms, in their order. */
+export function addTo(b: KernelBuilder, sum: Variable, terms: readonly Value[]): void {
+  b.assign(sum, plus(b, b.read(sum), terms));
+}
+
+/** sum + each of the terms, in their order. */
+export function plus(b: KernelBuilder, sum: Value, terms: readonly Value[]): Value {
+  return terms.reduce((total, term) => b.add(total, term), sum);
 }
 
 /** A group of a few parts of a panel, and who takes its products with some rows. */
 export interface PanelGroup {
   readonly rows: number;
   /** For each part. */
-  readonly scales: readonly Value[];
+  readonly scales: readonly GroupScales[];
   /** The registers of each part for one step. */
   readonly weights: (step: number) => readonly Registers[];
-  /** Takes float(isum) * (dw * dx). */
-  readonly add: (row: number, part: number, products: Value) => void;
+  /** Takes float(isum) * (dw * dx), and where there are minimums float(qsum) * (mw * dx). */
+  readonly add: (row: number, part: number, terms: readonly Value[]) => void;
 }
 
 /** The products of one group, parts by rows. */
@@ -168,7 +192,7 @@ export function addGroup(
   { rows, scales, weights, add }: PanelGroup,
 ): void {
   const { m, n, k } = atom.tile;
-  const format = atom.formats[encoding.weights];
+  const format = atomFormat(atom, encoding);
   const teams = Array.from({ length: rows / m }, (_, team) => team);
   const starts = Array.from({ length: rows }, (_, row) => activations.start(row));
   const accumulators = teams.map((team) => scales.map((): Registers => format.start?.(b, required(starts[team * m], "start")) ?? []));
@@ -189,8 +213,10 @@ export function addGroup(
       finished.forEach((sums, part) => {
         const integers = required(sums[row - team * m], "sums");
         const bits = format.start ? integers : b.add(integers, required(starts[row], "start"));
-        const scale = b.mul(required(scales[part], "scales"), dx);
-        add(row, part, b.mul(b.sub(b.bitcast(bits, shifted.type), shifted), scale));
+        const { scales: dw, minimums: mw } = required(scales[part], "scales");
+        const scale = b.mul(dw, dx);
+        const products = b.mul(b.sub(b.bitcast(bits, shifted.type), shifted), scale);
+        add(row, part, mw === null ? [products] : [products, b.mul(activations.total(row), b.mul(mw, dx))]);
       });
     }
   });

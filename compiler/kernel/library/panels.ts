@@ -3,8 +3,10 @@
  * one weights file serves every target.
  *
  * A grouped panel is a run of blocks; a block is two groups of 32 columns: the scales of 16 rows for the first group, then for the
- * second, then the values of the first and of the second. q8_0: byte 64 j + 4 r + c holds row r, column 4 j + c. q4_0: the same byte
- * holds column 8 j + c in its low nibble and 8 j + 4 + c in its high one. A float panel is columns of 16 rows. A matrix of several
+ * second, where there are minimums those of both likewise, then the values of the first and of the second. Values are words of four
+ * bytes a row, byte 4 r + c of word j being row r's. Numbers of 8 bits: that byte holds column 4 j + c. Nibbles: column 8 j + c in its
+ * low nibble and 8 j + 4 + c in its high one. Numbers of three bits are such nibbles, of whose four words three are stored: bit i of
+ * each nibble of the fourth is the top bit of the same nibble of word i. A float panel is columns of 16 rows. A matrix of several
  * streams (gate and up; B, C and X) interleaves their panels, so that one pass reads all of them.
  */
 import { blockSize, groupSize, roundUp } from "../../numeric/quantize.ts";
@@ -32,6 +34,14 @@ export function isGrouped(encoding: PanelEncoding): encoding is GroupEncoding {
   return groupFormatNamed(encoding.weights) !== undefined;
 }
 
+/** Bytes of one word of 16 rows; a group of numbers of n bits has n words. */
+export const wordBytes = panelRows * runLength;
+
+/** Columns of a word: a number of more than four bits takes a byte, others share one. */
+export function columnsPerWord(bits: number): number {
+  return bits > 4 ? runLength : 2 * runLength;
+}
+
 /** Bytes of 16 rows and 32 columns, without their scales. */
 export function groupBytes({ weights }: Pick<GroupEncoding, "weights">): number {
   return (panelRows * groupSize * groupFormats[weights].bits) / 8;
@@ -54,14 +64,19 @@ export interface PanelLayout {
   readonly columns: number;
 }
 
-/** Bytes of the scales of 16 rows in one group. */
+/** Bytes of the scales of 16 rows in one group; minimums have as many. */
 export function scaleRowBytes(scales: ScaleFormat): number {
   return panelRows * (scales === "f16" ? 2 : 4);
 }
 
-/** Bytes of a block: the scales of its groups, then their values. */
+/** Numbers that a group has beside its values: a scale, and where the format has one a minimum. */
+export function scalesPerGroup({ weights }: Pick<GroupEncoding, "weights">): number {
+  return groupFormats[weights].hasMinimums ? 2 : 1;
+}
+
+/** Bytes of a block: the scales of its groups, their minimums, then their values. */
 export function blockBytes(encoding: GroupEncoding): number {
-  return groupsPerBlock * (scaleRowBytes(encoding.scales) + groupBytes(encoding));
+  return groupsPerBlock * (scalesPerGroup(encoding) * scaleRowBytes(encoding.scales) + groupBytes(encoding));
 }
 
 /** Columns, padded to whole blocks where groups share scales. */
@@ -96,10 +111,23 @@ export function layoutBytes(layout: PanelLayout): number {
   return panelsStart(layout) + allPanels(layout) * panelBytes(layout);
 }
 
-/** Offsets of one group's scales and values inside its panel's block. */
-export function groupOffsets(encoding: GroupEncoding, half: number): { readonly scales: number; readonly values: number } {
+/** Offsets inside a block. */
+export interface GroupOffsets {
+  readonly scales: number;
+  /** null where the format has none. */
+  readonly minimums: number | null;
+  readonly values: number;
+}
+
+/** Offsets of one group's scales, minimums and values inside its panel's block. */
+export function groupOffsets(encoding: GroupEncoding, half: number): GroupOffsets {
   const scales = scaleRowBytes(encoding.scales);
-  return { scales: half * scales, values: groupsPerBlock * scales + half * groupBytes(encoding) };
+  const kinds = scalesPerGroup(encoding);
+  return {
+    scales: half * scales,
+    minimums: kinds > 1 ? (groupsPerBlock + half) * scales : null,
+    values: kinds * groupsPerBlock * scales + half * groupBytes(encoding),
+  };
 }
 
 /** `q4_0`, `q4_0s32` (f32 scales), `f16`, …, for kernel names. */

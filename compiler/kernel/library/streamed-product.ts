@@ -5,9 +5,9 @@
  */
 import type { DotAtom } from "../atom.ts";
 import type { Index, KernelBuilder } from "../builder.ts";
-import type { Value } from "../ir.ts";
+import { vector, type Value } from "../ir.ts";
 import { forGroups, unscaled } from "./grouped-panels.ts";
-import { activationTile, addPackedGroup, type GroupedOperands } from "./grouped-product.ts";
+import { activationTile, addPackedGroup, plus, type GroupedOperands } from "./grouped-product.ts";
 import { chunkBytes, f32Bytes, f32x16 } from "./lanes.ts";
 import { panelBytes } from "./panels.ts";
 
@@ -29,9 +29,9 @@ export function streamedProduct(b: KernelBuilder, operands: GroupedOperands, ato
       b.for("streamed", 0, count, 1, (panel) => {
         const place = { ...group, pointer: b.advance(panels, panel, panelBytes(layout)) };
         const at = b.mul(panel, chunkBytes);
-        addPackedGroup(b, operands, atom, place, activations, 1, (_, part, products) => {
+        addPackedGroup(b, operands, atom, place, activations, 1, (_, part, terms) => {
           const offset = part * n * f32Bytes;
-          b.store(b.add(b.load(products.type, sums, at, offset), products), sums, at, offset);
+          b.store(plus(b, b.load(vector("f32", n), sums, at, offset), terms), sums, at, offset);
         });
       });
     });

@@ -5,17 +5,20 @@
  */
 import { groupSize } from "../../numeric/quantize.ts";
 import { required } from "../../errors.ts";
-import type { DotAtom, Registers } from "../atom.ts";
+import { groupFormats } from "../../numeric/weight-groups.ts";
+import type { DotAtom, Place, Registers } from "../atom.ts";
 import type { KernelBuilder } from "../builder.ts";
 import { bytesOfType, vector, type Value } from "../ir.ts";
-import { forGroups, loadScales, unscaled, valuesPlace } from "./grouped-panels.ts";
-import { activationTile, addGroup, addTo, newPartSums, type GroupedOperands } from "./grouped-product.ts";
+import { groupNumbers, type GroupNumbers } from "./group-numbers.ts";
+import { forGroups, loadScales, scalesPart, unscaled, valuesPlace } from "./grouped-panels.ts";
+import { activationTile, addGroup, addTo, atomFormat, newPartSums, type GroupedOperands } from "./grouped-product.ts";
 import { chunkBytes, f32Bytes } from "./lanes.ts";
-import { groupBytes, paddedColumns, panelBytes, panelRows, runLength, type PanelLayout } from "./panels.ts";
+import { isGrouped, paddedColumns, panelBytes, panelRows, runLength, scalesPerGroup, type PanelLayout } from "./panels.ts";
 
-/** Bytes of an unpacked panel: slice by slice, for each group its scales as f32, then its values, of at most two bytes each. */
+/** Bytes of an unpacked panel: slice by slice, for each group its scales as f32, its minimums, then its values, of at most two bytes each. */
 export function unpackedBytes(layout: PanelLayout): number {
-  return (paddedColumns(layout) / groupSize) * (chunkBytes + 2 * panelRows * groupSize);
+  const kinds = isGrouped(layout.encoding) ? scalesPerGroup(layout.encoding) : 0;
+  return (paddedColumns(layout) / groupSize) * (kinds * chunkBytes + 2 * panelRows * groupSize);
 }
 
 /** Takes the sums of one row of a tile and of the panel's rows from `first` on. */
@@ -35,12 +38,13 @@ export function unpackedProduct(b: KernelBuilder, operands: GroupedOperands, ato
   const { n, k } = atom.tile;
   const steps = groupSize / k;
   const slices = panelRows / n / parts;
-  const load = (pointer: Value, index: Value, offset: number): Registers =>
-    atom.formats[encoding.weights].load(b, { pointer, index, offset });
+  const numbersAt = (place: Place): GroupNumbers => groupNumbers(b, groupFormats[encoding.weights].bits, place);
+  const load = (numbers: GroupNumbers, step: number): Registers => atomFormat(atom, encoding).load(b, numbers, step);
   // Recorded for their types alone.
-  const types = load(weights, b.int(0), 0).map(({ type }) => type);
+  const types = load(numbersAt({ pointer: weights, index: b.int(0), offset: 0 }), 0).map(({ type }) => type);
   const partBytes = types.reduce((sum, type) => sum + bytesOfType(type), 0);
-  const scalesBytes = parts * n * f32Bytes;
+  const kindBytes = parts * n * f32Bytes;
+  const scalesBytes = scalesPerGroup(encoding) * kindBytes;
   const unpackedGroup = scalesBytes + steps * parts * partBytes;
   const groups = paddedColumns(layout) / groupSize;
   const sliceBytes = groups * unpackedGroup;
@@ -56,19 +60,23 @@ export function unpackedProduct(b: KernelBuilder, operands: GroupedOperands, ato
   return {
     unpack: (panel, to) => {
       const packed = b.advance(weights, panel, panelBytes(layout));
-      const packedStep = groupBytes(encoding) / steps;
       forGroups(b, layout, encoding, packed, groups, (group) => {
         const at = b.mul(group.group, unpackedGroup);
         const scales = loadScales(b, layout, encoding, group);
         const values = valuesPlace(b, layout, encoding, group);
-        for (let slice = 0; slice < slices; slice++) b.store(b.part(scales, slice * parts * n, parts * n), to, at, slice * sliceBytes);
+        for (let slice = 0; slice < slices; slice++) {
+          const own = scalesPart(b, scales, slice * parts * n, parts * n);
+          b.store(own.scales, to, at, slice * sliceBytes);
+          if (own.minimums) b.store(own.minimums, to, at, slice * sliceBytes + kindBytes);
+        }
         // Loops, because every product holds this code, which takes little of its time.
         b.for("slice", 0, slices, 1, (slice) => {
           b.for("part", 0, parts, 1, (part) => {
-            const from = b.add(values.index, b.mul(b.add(b.mul(slice, parts), part), n * runLength));
+            const index = b.add(values.index, b.mul(b.add(b.mul(slice, parts), part), n * runLength));
+            const numbers = numbersAt({ ...values, index });
             const unpacked = b.add(at, b.add(b.mul(slice, sliceBytes), b.mul(part, partBytes)));
             for (let step = 0; step < steps; step++) {
-              const registers = load(packed, from, values.offset + step * packedStep);
+              const registers = load(numbers, step);
               registersAt(0, step).forEach(({ offset }, i) => {
                 b.store(required(registers[i], "register"), to, unpacked, offset);
               });
@@ -87,10 +95,13 @@ export function unpackedProduct(b: KernelBuilder, operands: GroupedOperands, ato
           const at = b.mul(group, unpackedGroup);
           addGroup(b, atom, encoding, tile.group(group, false), {
             rows: count,
-            scales: indices.map((part) => b.load(vector("f32", n), unpacked, at, part * n * f32Bytes)),
+            scales: indices.map((part) => {
+              const ofKind = (kind: number): Value => b.load(vector("f32", n), unpacked, at, kind * kindBytes + part * n * f32Bytes);
+              return { scales: ofKind(0), minimums: scalesPerGroup(encoding) > 1 ? ofKind(1) : null };
+            }),
             weights: (step) => indices.map((part) => registersAt(part, step).map(({ type, offset }) => b.load(type, unpacked, at, offset))),
-            add: (i, part, products) => {
-              addTo(b, required(sums[i]?.[part], "sum"), products);
+            add: (i, part, terms) => {
+              addTo(b, required(sums[i]?.[part], "sum"), terms);
             },
           });
         });

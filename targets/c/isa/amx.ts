@@ -26,17 +26,17 @@ const tileProduct: Omit<AtomFormat, "load"> = {
 const tiles: DotAtom = {
   name: "amx",
   tile: { m: tileRows, n: panelRows, k: groupSize },
-  tiles: { q4_0: shapes, q8_0: shapes },
+  tiles: { nibbles: shapes, bytes: shapes },
   rest: required(rest, "atom of single rows"),
   loadActivations: (b, places) => [b.concat(...places.map(({ pointer, index, offset }) => b.load(row, pointer, index, offset)))],
   formats: {
-    q4_0: {
+    nibbles: {
       ...tileProduct,
-      load: (b, place) => [b.concat(...nibbles(panelRows, groupSize / runLength).load(b, place))],
+      load: (b, numbers, step) => [b.concat(...nibbles(panelRows, groupSize / runLength).load(b, numbers, step))],
     },
-    q8_0: {
+    bytes: {
       ...tileProduct,
-      load: (b, { pointer, index, offset }) => [b.load(vector("i8", panelRows * groupSize), pointer, index, offset)],
+      load: (_, { word }) => [word(0, vector("i8", panelRows * groupSize))],
     },
   },
 };

@@ -27,7 +27,7 @@ function fold(b: KernelBuilder, sums: Value, factor: number): Value {
   return b.dotPairs(sums, b.literal(pairs, factor));
 }
 
-const q4: AtomFormat = {
+const ofNibbles: AtomFormat = {
   ...nibbles(rows, runs),
   step: (b, accumulator, activations, weights) => [
     required(
@@ -39,9 +39,9 @@ const q4: AtomFormat = {
 };
 
 /** A byte is two nibbles, 16 * high + low: their sums stay apart until the group's end. */
-const q8: AtomFormat = {
+const ofBytes: AtomFormat = {
   isCentred: false,
-  load: (b, place) => planes.load(b, place).flatMap((u) => [b.and(u, 15), b.shrU(u, 4)]),
+  load: (b, numbers, step) => planes.load(b, numbers, step).flatMap((u) => [b.and(u, 15), b.shrU(u, 4)]),
   step: (b, accumulator, activations, weights) =>
     weights.reduce<Registers>((sums, w, i) => {
       const plane = i % 2;
@@ -54,10 +54,10 @@ const q8: AtomFormat = {
 const maddubs: DotAtom = {
   name: "avx2",
   tile: { m: 1, n: rows, k: runs * runLength },
-  tiles: { q4_0: tiles, q8_0: tiles },
+  tiles: { nibbles: tiles, bytes: tiles },
   rest: null,
   loadActivations: splatRuns(rows, runs),
-  formats: { q4_0: q4, q8_0: q8 },
+  formats: { nibbles: ofNibbles, bytes: ofBytes },
 };
 
 export const avx2: Isa = { ...x86, name: "avx2", targets: ["avx2"], registers: [16, 32], atoms: [maddubs] };

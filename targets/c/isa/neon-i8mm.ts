@@ -36,7 +36,7 @@ function rowsOfRuns(b: KernelBuilder, runs: readonly Value[]): readonly Value[] 
 function multiplied(weights: Weights): AtomFormat {
   return {
     isCentred: weights.isCentred,
-    load: (b, place) => rowsOfRuns(b, weights.load(b, place)),
+    load: (b, numbers, step) => rowsOfRuns(b, weights.load(b, numbers, step)),
     step: (b, accumulator, activations, rows) =>
       [0, 1].map((pair) =>
         activations.reduce(
@@ -53,14 +53,17 @@ const tiles = tilesOf([4, 2]);
 const smmla: DotAtom = {
   name: "neon_i8mm",
   tile: { m: 2, n: rowsPerRegister, k: registerBytes },
-  tiles: { q4_0: tiles, q8_0: tiles },
+  tiles: { nibbles: tiles, bytes: tiles },
   rest: sdot,
   // Eight columns of both rows, then the next eight.
   loadActivations: (b, places) => {
     const [first, second] = places.map((place) => loadRuns(b, place));
     return shuffled(b, required(first, "row"), required(second, "row"), halves).map((rows) => b.bitcast(rows, bytes));
   },
-  formats: { q4_0: multiplied(nibbles(rowsPerRegister, runsPerRegister)), q8_0: multiplied(signedBytes(rowsPerRegister, runsPerRegister)) },
+  formats: {
+    nibbles: multiplied(nibbles(rowsPerRegister, runsPerRegister)),
+    bytes: multiplied(signedBytes(rowsPerRegister, runsPerRegister)),
+  },
 };
 
 export const neonI8mm: Isa = {

@@ -11,7 +11,7 @@ export interface QuadAtomSpec {
   readonly n: number;
   /** Runs of four columns that a step covers. */
   readonly runs?: number;
-  /** Of every format, best first. */
+  /** Of nibbles and bytes, best first. */
   readonly tiles: readonly TileShape[];
   /** What the instruction takes for weights. */
   readonly weights: "unsigned" | "signed";
@@ -33,9 +33,9 @@ export function quadAtom({ name, n, runs = 2, tiles, weights: signs, loadActivat
   return {
     name,
     tile: { m: 1, n, k: runs * runLength },
-    tiles: { q4_0: tiles, q8_0: tiles },
+    tiles: { nibbles: tiles, bytes: tiles },
     rest: null,
     loadActivations: loadActivations ?? splatRuns(n, runs),
-    formats: { q4_0: { ...nibbles(n, runs), ...products }, q8_0: { ...bytes, ...products } },
+    formats: { nibbles: { ...nibbles(n, runs), ...products }, bytes: { ...bytes, ...products } },
   };
 }

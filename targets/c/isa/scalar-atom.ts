@@ -7,18 +7,14 @@ import { required } from "../../../compiler/errors.ts";
 import { tilesOf, type AtomFormat, type DotAtom, type Place } from "../../../compiler/kernel/atom.ts";
 import type { KernelBuilder } from "../../../compiler/kernel/builder.ts";
 import { vector, type Value } from "../../../compiler/kernel/ir.ts";
+import { nibbleWord } from "../../../compiler/kernel/library/group-numbers.ts";
 import { panelRows, runLength } from "../../../compiler/kernel/library/panels.ts";
 import { groupSize } from "../../../compiler/numeric/quantize.ts";
 
 const sums = vector("i32", panelRows);
 const lanes = vector("i16", 2 * panelRows);
-/** Bytes from one run of a panel to the next. */
-const runBytes = panelRows * runLength;
-
-/** A register of weights from a place in a panel. */
-function loadLanes(b: KernelBuilder, { pointer, index, offset }: Place, run: number): Value {
-  return b.load(lanes, pointer, index, offset + run * runBytes);
-}
+/** Runs of a step. */
+const runs = 2;
 
 /** The activations of one run: columns 0 and 2, then 1 and 3, by turns. */
 function activationPairs(b: KernelBuilder, { pointer, index, offset }: Place, run: number): readonly Value[] {
@@ -44,11 +40,11 @@ function addProducts(b: KernelBuilder, total: Value | undefined, weights: readon
 }
 
 /** Sixteen products of at most 15 * 127 a lane stay below 2^15. */
-const q4: AtomFormat = {
+const ofNibbles: AtomFormat = {
   isCentred: false,
-  load: (b, place) => {
-    const packed = loadLanes(b, place, 0);
-    return [packed, ...[8, 4, 12].map((bits) => b.shrU(packed, bits))].map((column) => b.and(column, 15));
+  load: (b, numbers, step) => {
+    const packed = nibbleWord(b, numbers, step, lanes);
+    return [packed, ...[8, 4, 12].map((bits) => b.shrU(packed, bits))].map((column) => b.and(column, 2 ** numbers.bits - 1));
   },
   step: (b, [total], activations, weights) => [addProducts(b, total, weights, activations)],
   finish: (b, [total]) => [rowSums(b, required(total, "sums"))],
@@ -62,21 +58,21 @@ const runsOfGroup = groupSize / runLength;
  * Two products of at most 128 * 127 fit a lane; run by run they go on in i32, where a row's two lanes are low + 2^16 high: those are added as
  * they are, and the high halves once more, so that the end can take them off.
  */
-const q8: AtomFormat = {
+const ofBytes: AtomFormat = {
   isCentred: true,
-  load: (b, place) =>
+  load: (b, numbers, step) =>
     [0, 1].flatMap((run) => {
-      const bytes = b.xor(loadLanes(b, place, run), -0x7f80);
+      const bytes = b.xor(numbers.word(step * runs + run, lanes), -0x7f80);
       return [b.shrS(b.shl(bytes, 8), 8), b.shrS(bytes, 8)];
     }),
   step: (b, [both = b.literal(sums, -signOfLow * runsOfGroup), high = b.literal(sums, 0)], activations, weights) => {
-    const runs = [0, 2].map((run) => {
+    const pairsOfRuns = [0, 2].map((run) => {
       const pairs = addProducts(b, undefined, weights.slice(run, run + 2), activations.slice(run));
       return b.bitcast(pairs, sums);
     });
     return [
-      runs.reduce((sum, run) => b.add(sum, b.xor(run, signOfLow)), both),
-      runs.reduce((sum, run) => b.add(sum, b.shrS(run, 16)), high),
+      pairsOfRuns.reduce((sum, run) => b.add(sum, b.xor(run, signOfLow)), both),
+      pairsOfRuns.reduce((sum, run) => b.add(sum, b.shrS(run, 16)), high),
     ];
   },
   finish: (b, [both, high]) => {
@@ -89,9 +85,9 @@ const tiles = tilesOf([2, 1]);
 
 export const scalarAtom: DotAtom = {
   name: "scalar",
-  tile: { m: 1, n: panelRows, k: 2 * runLength },
-  tiles: { q4_0: tiles, q8_0: tiles },
+  tile: { m: 1, n: panelRows, k: runs * runLength },
+  tiles: { nibbles: tiles, bytes: tiles },
   rest: null,
   loadActivations: (b, places) => places.flatMap((place) => [0, 1].flatMap((run) => activationPairs(b, place, run))),
-  formats: { q4_0: q4, q8_0: q8 },
+  formats: { nibbles: ofNibbles, bytes: ofBytes },
 };

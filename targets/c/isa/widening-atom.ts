@@ -18,12 +18,12 @@ export interface WideningAtomSpec {
 export function wideningAtom({ name, n, runs = 2, loadActivations }: WideningAtomSpec): DotAtom {
   const tiles = tilesOf([2, 1]);
   // Eight products of at most 15 * 127 a lane, then two lanes added, are below 2^15.
-  const q4: Pick<AtomFormat, "step" | "finish"> = {
+  const ofNibbles: Pick<AtomFormat, "step" | "finish"> = {
     step: (b, [total], activations, weights) => [addProducts(b, total, weights, activations)],
     finish: (b, [total]) => [b.addPairs(b.literal(vector("i32", n), 0), addNeighbours(b, required(total, "sums")))],
   };
   // Two products of at most 128 * 127 fit in i16; their sums go on in i32, as pairs until the group's end.
-  const q8: Pick<AtomFormat, "step" | "finish"> = {
+  const ofBytes: Pick<AtomFormat, "step" | "finish"> = {
     step: (b, [pairs = b.literal(vector("i32", 2 * n), 0)], activations, weights) => {
       let sum = pairs;
       for (let run = 0; run < runs; run += 2) {
@@ -36,10 +36,10 @@ export function wideningAtom({ name, n, runs = 2, loadActivations }: WideningAto
   return {
     name,
     tile: { m: 1, n, k: runs * runLength },
-    tiles: { q4_0: tiles, q8_0: tiles },
+    tiles: { nibbles: tiles, bytes: tiles },
     rest: null,
     loadActivations: loadActivations ?? splatRuns(n, runs),
-    formats: { q4_0: { ...nibbles(n, runs), ...q4 }, q8_0: { ...signedBytes(n, runs), ...q8 } },
+    formats: { nibbles: { ...nibbles(n, runs), ...ofNibbles }, bytes: { ...signedBytes(n, runs), ...ofBytes } },
   };
 }
 

@@ -1,6 +1,6 @@
 /** Cases of the matrix product: encodings x atoms x tiles x shapes, and of each epilogue. */
 
-import { tilesOf, type DotAtom, type TileShape } from "../../../compiler/kernel/atom.ts";
+import { tilesOf, widthOf, type DotAtom, type TileShape } from "../../../compiler/kernel/atom.ts";
 import { required } from "../../../compiler/errors.ts";
 import { shortConvEpilogue, storeEpilogue, swigluEpilogue } from "../../../compiler/kernel/library/epilogues.ts";
 import { gemm, tileBytes, type GemmSpec } from "../../../compiler/kernel/library/gemm.ts";
@@ -16,6 +16,12 @@ const grouped: readonly GroupEncoding[] = [
   { weights: "q4_0", scales: "f32" },
   { weights: "q8_0", scales: "f16" },
 ];
+/** Atoms take their numbers as those of q4_0, so that one tile of each atom is enough. */
+const nibbles: readonly GroupEncoding[] = [
+  { weights: "q3_0", scales: "f16" },
+  { weights: "q4_1", scales: "f16" },
+  { weights: "q4_1", scales: "f32" },
+];
 const floatTiles = tilesOf([4, 2, 1]);
 const padded = (rows: number): number => roundUp(rows, panelRows);
 
@@ -28,12 +34,18 @@ export interface Multiplier {
   readonly turn: number;
 }
 
-/** Every encoding with every atom and tile. */
+/** Every encoding with every atom and tile, or with one. */
 export function multipliers(atoms: readonly DotAtom[]): readonly Multiplier[] {
+  const tilesFor = (encoding: PanelEncoding, tiles: readonly TileShape[]): readonly TileShape[] =>
+    nibbles.some((each) => each === encoding) ? tiles.slice(0, 1) : tiles;
   return [
-    ...[...floatEncodings, ...grouped].flatMap((encoding, i) => floatTiles.map((tile, j) => ({ encoding, atom: null, tile, turn: i + j }))),
+    ...[...floatEncodings, ...grouped, ...nibbles].flatMap((encoding, i) =>
+      tilesFor(encoding, floatTiles).map((tile, j) => ({ encoding, atom: null, tile, turn: i + j })),
+    ),
     ...atoms.flatMap((atom) =>
-      grouped.flatMap((encoding, i) => atom.tiles[encoding.weights].map((tile, j) => ({ encoding, atom, tile, turn: i + j }))),
+      [...grouped, ...nibbles].flatMap((encoding, i) =>
+        tilesFor(encoding, atom.tiles[widthOf(encoding.weights)]).map((tile, j) => ({ encoding, atom, tile, turn: i + j })),
+      ),
     ),
   ];
 }
@@ -107,7 +119,8 @@ const [realColumns, mostColumns] = [1024, 10752];
 
 /**
  * Plain sums: for every multiplier every second shape, so that the next tile of an encoding and atom meets the others; row counts around a tile's;
- * bias and residual in turn. Then LFM2's columns, for an encoding's and atom's first tile: sums and loops are longer there, and nothing else.
+ * bias and residual in turn. Then LFM2's columns, for the first tile of an atom and of most encodings: sums and loops are longer there, and nothing
+ * else.
  */
 export function gemmCases(atoms: readonly DotAtom[]): readonly Case[] {
   const all = multipliers(atoms);
@@ -118,6 +131,7 @@ export function gemmCases(atoms: readonly DotAtom[]): readonly Case[] {
   });
   const real = all
     .filter(({ atom, encoding }, i) => atom !== all[i - 1]?.atom || encoding !== all[i - 1]?.encoding)
+    .filter(({ encoding }) => !nibbles.some((each) => each === encoding))
     .map((multiplier) => {
       const k = multiplier.atom ? mostColumns : realColumns;
       return stored(multiplier, { n: 32, k }, multiplier.tile.rows + 1, { bias: false, residual: false });

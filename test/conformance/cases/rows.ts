@@ -172,6 +172,9 @@ const encodings: readonly PanelEncoding[] = [
   { weights: "q4_0", scales: "f16" },
   { weights: "q4_0", scales: "f32" },
   { weights: "q8_0", scales: "f16" },
+  { weights: "q3_0", scales: "f16" },
+  { weights: "q4_1", scales: "f16" },
+  { weights: "q4_1", scales: "f32" },
 ];
 
 export function embeddingCases(): readonly Case[] {
