@@ -21,6 +21,7 @@ import { checkEmbedded, checkOptions, packageName, type CompileOptions, type Emi
 import { draftPrograms, memoryOf, packWeights, planPrograms, verifyKernels, type Draft, type VariantProgram } from "./pipeline.ts";
 import { printPlan } from "./plan/print.ts";
 import type { Program } from "./plan/program.ts";
+import { refineModel } from "./refine.ts";
 import { limitTarget, loadTunedTarget } from "./targets.ts";
 
 export { LfmcError } from "./errors.ts";
@@ -34,6 +35,8 @@ export interface CompileResult {
   /** The plan of each variant; of a dry run too. */
   readonly programs: readonly VariantProgram[];
   readonly warnings: readonly string[];
+  /** What became of the types in which the checkpoint holds its tensors, and what was chosen for them: lines to print. */
+  readonly notes: readonly string[];
   /** What was written; null for a dry run. */
   readonly artefact: { readonly folder: string; readonly manifest: Manifest } | null;
 }
@@ -44,21 +47,24 @@ export async function compile(options: CompileOptions): Promise<CompileResult> {
   const whole = await loadTunedTarget(options.target, options.tuned);
   const target = options.features ? limitTarget(whole, options.features) : whole;
   checkWeightFiles(options, target);
-  const { randomWeights, dryRun: needsShapesAlone } = options;
-  const model = await importModel(options.model, { randomWeights, needsShapesAlone });
+  const { randomWeights, dryRun, budget } = options;
+  const imported = await importModel(options.model, { randomWeights, needsShapesAlone: dryRun && budget === undefined });
   try {
+    const { calibrate: _, ...shapes } = options;
+    const model = await refineModel(imported, dryRun && budget === undefined ? shapes : options, options.onProgress);
     const draft = draftPrograms(model, target, options);
+    const { notes } = draft;
     const warnings = [...model.warnings, ...draft.warnings];
     checkEmbedded(options, draft.memory.weights.bytes);
-    const { output, dryRun } = options;
-    if (dryRun || output === undefined) return { programs: draft.programs, memory: draft.memory, warnings, artefact: null };
+    const { output } = options;
+    if (dryRun || output === undefined) return { programs: draft.programs, memory: draft.memory, warnings, notes, artefact: null };
     checkName(artefactName(model, options), target);
     await checkTokenizer(model);
     const { programs, manifest } = await writeAside(output, (folder) => writeArtefact(folder, model, draft, target, options));
     const allWarnings = [...warnings, ...(await templateWarnings(model.files))];
-    return { programs, memory: manifest.memory, warnings: allWarnings, artefact: { folder: output, manifest } };
+    return { programs, memory: manifest.memory, warnings: allWarnings, notes, artefact: { folder: output, manifest } };
   } finally {
-    await model.store.close();
+    await imported.store.close();
   }
 }
 

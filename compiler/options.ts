@@ -27,10 +27,26 @@ export interface NumericOptions {
   readonly activations?: Activations;
   /** Encoding of the KV cache. */
   readonly kv?: Kv;
+  /** A text, or a .json list of token ids, by which weights in groups are rounded to do least harm. */
+  readonly calibrate?: string;
+  /** Mean bits of a weight, scales included: matrices then have formats of their own, chosen to do least harm. */
+  readonly budget?: number;
+}
+
+/** Numeric options that always have a value. */
+export type Numerics = Required<Omit<NumericOptions, "calibrate" | "budget">> & Pick<NumericOptions, "calibrate" | "budget">;
+
+/** `done` of `total`: bytes of packing, tokens or matrices of what goes before it. */
+export interface Progress {
+  readonly stage: "sampling" | "calibrating" | "measuring" | "packing";
+  readonly done: number;
+  readonly total: number;
+  /** What is packed. */
+  readonly tensor?: string;
 }
 
 export interface CompileOptions extends NumericOptions {
-  /** A model's folder, or its config.json. */
+  /** A model's folder, its config.json, or a .gguf file. */
   readonly model: string;
   readonly target: TargetName;
   /** Folder of the artefact; not needed for a dry run. */
@@ -57,8 +73,8 @@ export interface CompileOptions extends NumericOptions {
   readonly emit?: readonly EmitStage[];
   /** Plan only: nothing is read but shapes, and nothing is written. */
   readonly dryRun?: boolean;
-  /** Called as weights are packed: `done` of `total` bytes. */
-  readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly tensor: string }) => void;
+  /** Called as work is done. */
+  readonly onProgress?: (progress: Progress) => void;
 }
 
 const defaultContext = 4096;
@@ -78,10 +94,10 @@ const largestShard = 2 ** 31 - 1;
 const largestEmbedded = 2 ** 28;
 
 /** Numeric options with their defaults: groups that a checkpoint holds are kept; the cache keeps f32 where weights or activations do, else f16. */
-export function numericsOf(options: NumericOptions, holdsGroups: boolean): Required<NumericOptions> {
+export function numericsOf(options: NumericOptions, holdsGroups: boolean): Numerics {
   const { quant = holdsGroups ? "keep" : "q4_0", tensorTypes = [], activations = "q8", kv } = options;
   const whole = quant === "f32" || activations === "f32";
-  return { quant, tensorTypes, activations, kv: kv ?? (whole ? "f32" : "f16") };
+  return { ...options, quant, tensorTypes, activations, kv: kv ?? (whole ? "f32" : "f16") };
 }
 
 const packageNames = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/;

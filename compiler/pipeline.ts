@@ -2,6 +2,7 @@
 import { isGrouped } from "./graph/operands.ts";
 import type { Graph, WeightEncoding } from "./graph/types.ts";
 import type { ImportedModel } from "./import/model.ts";
+import { encodingNotes } from "./import/encoding-notes.ts";
 import { readStackedGroups, readStackedRows } from "./import/read-constant.ts";
 import { LfmcError, required } from "./errors.ts";
 import { tensorAlignment, weightTrailerBytes, type WeightFile } from "./artefact/weight-file.ts";
@@ -12,7 +13,8 @@ import { packConstant, type Packed } from "./plan/pack.ts";
 import { plan, type WeightPlace } from "./plan/plan.ts";
 import type { Limits, MemoryPlan, Program } from "./plan/program.ts";
 import type { MemoryMap } from "../runtime/manifest.ts";
-import { limitsOf, numericsOf, type CompileOptions, type NumericOptions } from "./options.ts";
+import type { RefinedModel } from "./refine.ts";
+import { limitsOf, numericsOf, type CompileOptions, type NumericOptions, type Numerics } from "./options.ts";
 import { roundUp } from "./numeric/quantize.ts";
 import type { Target, TargetVariant } from "../targets/target.ts";
 
@@ -31,7 +33,7 @@ export interface VariantProgram {
   readonly program: Program;
 }
 
-export function draftPrograms(model: ImportedModel, target: Target, options: CompileOptions): Draft {
+export function draftPrograms(model: ImportedModel | RefinedModel, target: Target, options: CompileOptions): Draft {
   const prepared = preparedGraph(model, options);
   const { graph } = prepared;
   const limits = limitsOf(options, model.config);
@@ -52,22 +54,29 @@ export function verifyKernels(programs: readonly VariantProgram[]): void {
 /** A graph after all passes, and the numerics that it was given. */
 export interface PreparedGraph {
   readonly graph: Graph;
-  readonly numerics: Required<NumericOptions>;
+  readonly numerics: Numerics;
   readonly warnings: readonly string[];
+  /** What becomes of quantised tensors: import/encoding-notes. */
+  readonly notes: readonly string[];
 }
 
 /** What the interpreter runs under the contract, and what is planned. Throws usage/flag for tensor types that cannot be met. */
-export function preparedGraph({ graph, store }: Pick<ImportedModel, "graph" | "store">, options: NumericOptions): PreparedGraph {
+export function preparedGraph(
+  { graph, store, formats, choices = [] }: Pick<ImportedModel, "graph" | "store"> & Partial<Pick<RefinedModel, "formats" | "choices">>,
+  options: NumericOptions,
+): PreparedGraph {
   const keepOf = (tensor: string): WeightEncoding => required(store.tensors.get(tensor), `tensor ${tensor}`).keep;
   const holdsGroups = [...store.tensors.values()].some(({ keep }) => isGrouped(keep));
   const numerics = numericsOf(options, holdsGroups);
   const { encodingOf, warnings } = chooseEncodings(graph, {
     quant: numerics.quant,
+    ...(formats ? { formats } : {}),
     tensorTypes: numerics.tensorTypes.map(parseTensorType),
     keepOf,
   });
   const passes = standardPasses({ weights: encodingOf, activations: numerics.activations, kv: numerics.kv });
-  return { graph: runPasses(graph, passes), numerics, warnings };
+  const prepared = runPasses(graph, passes);
+  return { graph: prepared, numerics, warnings, notes: [...choices, ...encodingNotes(prepared, store.tensors)] };
 }
 
 interface PlanInput {
@@ -112,7 +121,7 @@ export async function packWeights(
   for (const constant of constants) {
     const report = (bytes: number): void => {
       packed += bytes;
-      onProgress?.({ done: Math.min(packed, total), total, tensor: constant.name });
+      onProgress?.({ stage: "packing", done: Math.min(packed, total), total, tensor: constant.name });
     };
     report(0);
     const { form, pieces } = await packConstant(constant, {

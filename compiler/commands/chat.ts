@@ -21,7 +21,7 @@ import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { wholeNumber } from "./flags.ts";
 import { LineReader } from "./line-reader.ts";
 import { artefactManifest, assertCallable, openArtefact } from "./open-artefact.ts";
-import { readText } from "./read-text.ts";
+import { readText } from "../import/text-file.ts";
 import { report } from "./report.ts";
 import { addSamplingFlags, type SamplingFlags } from "./sampling-flags.ts";
 import { writeWhole } from "./write-whole.ts";

@@ -7,15 +7,15 @@ import { targetNames } from "../targets.ts";
 import { printMemory } from "../plan/print.ts";
 import { sessionBytes } from "../plan/state.ts";
 import { byteCount, wholeNumber, wordList } from "./flags.ts";
-import { addNumericFlags, type NumericFlags } from "./numeric-flags.ts";
-import { print, progress, progressBar, warn } from "./report.ts";
+import { addNumericFlags, addRefinementFlags, type NumericFlags } from "./numeric-flags.ts";
+import { print, progress, stageBar, warn } from "./report.ts";
 
 type Flags = Omit<CompileOptions, "model" | "onProgress" | "tensorTypes"> & NumericFlags & { readonly json?: boolean };
 
 export function compileCommand(): Command {
   const command = new Command("compile")
     .description("compile a model into an artefact")
-    .argument("<model>", "a model's folder, or its config.json with the weights beside it")
+    .argument("<model>", "a model's folder, its config.json with the weights beside it, or a .gguf file")
     .addOption(new Option("--target <target>", "what to emit").choices(targetNames).default("wasm-simd"))
     .option("-o, --output <dir>", "the artefact's folder")
     .option("--context <n>", "positions a session can hold (default: the model's, at most 4096)", wholeNumber(1))
@@ -38,14 +38,12 @@ export function compileCommand(): Command {
     .option("--emit <stages>", `write stages as text into the artefact: ${emitStages.join(", ")}`, wordList<EmitStage>(emitStages))
     .option("--dry-run", "plan only; prints the memory plan to the byte")
     .option("--json", "print the result as JSON");
-  return addNumericFlags(command).action(async (model: string, { json, tensorType, ...flags }: Flags) => {
+  return addRefinementFlags(addNumericFlags(command)).action(async (model: string, { json, tensorType, ...flags }: Flags) => {
     const result = await compile({
       ...flags,
       ...(tensorType === undefined ? {} : { tensorTypes: tensorType }),
       model,
-      onProgress: ({ done, total, tensor }) => {
-        progressBar(`packing ${tensor}`, done, total);
-      },
+      onProgress: stageBar,
     });
     progress(null);
     warn(result.warnings);
@@ -55,7 +53,7 @@ export function compileCommand(): Command {
 }
 
 /** What `--json` prints. */
-function summary({ programs, memory, artefact, warnings }: CompileResult, embedded: boolean): unknown {
+function summary({ programs, memory, artefact, warnings, notes }: CompileResult, embedded: boolean): unknown {
   const { program } = required(programs[0], "variant");
   return {
     name: artefact?.manifest.name ?? program.name,
@@ -68,17 +66,20 @@ function summary({ programs, memory, artefact, warnings }: CompileResult, embedd
     weights: artefact?.manifest.weights ?? [],
     embedded,
     warnings,
+    notes,
   };
 }
 
-function describe({ programs, memory, artefact }: CompileResult, embedded: boolean): string {
+function describe({ programs, memory, artefact, notes }: CompileResult, embedded: boolean): string {
   const { program } = required(programs[0], "variant");
   const map = printMemory(memory, { embedded });
-  if (!artefact) return `plan of ${program.name} for ${program.limits.context} positions; nothing was written\n\n${map}`;
+  if (!artefact)
+    return [`plan of ${program.name} for ${program.limits.context} positions; nothing was written`, ...notes, "", map].join("\n");
   const { manifest, folder } = artefact;
   const modules = manifest.variants.map(({ module, bytes }) => `${module}: ${bytes} bytes`);
   return [
     `${folder}: ${manifest.name}, ${manifest.model.parameters} parameters as ${manifest.quantization.weights}`,
+    ...notes,
     ...modules,
     "",
     map,

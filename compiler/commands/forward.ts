@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { LfmcError } from "../errors.ts";
 import { importModel } from "../import/model.ts";
 import { preparedGraph } from "../pipeline.ts";
+import { refineModel } from "../refine.ts";
 import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact } from "../artefact/is-artefact.ts";
@@ -11,9 +12,9 @@ import { forwardExecutable, usesExecutable } from "../native/executable.ts";
 import { openArtefact, readManifest, verifyFiles } from "./open-artefact.ts";
 import { artefactLogits, interpretedLogits, type LogitSource } from "../evaluate/logit-source.ts";
 import { encodeSafetensors, type FloatTensor } from "./encode-safetensors.ts";
-import { addNumericFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
-import { readText } from "./read-text.ts";
-import { warn } from "./report.ts";
+import { addNumericFlags, addRefinementFlags, numericOptions, type NumericFlags } from "./numeric-flags.ts";
+import { readTokenList } from "../import/text-file.ts";
+import { progress, stageBar, warn } from "./report.ts";
 import { writeWhole } from "./write-whole.ts";
 
 interface Flags extends NumericFlags, ExecutionFlags {
@@ -31,11 +32,13 @@ export function forwardCommand(): Command {
     .requiredOption("-o, --output <file>", "safetensors file to write: logits, f32 [tokens, vocabulary]")
     .option("--chunk <n>", "rows a forward call; the bits are the same for any", wholeNumber(1))
     .option("--random-weights <seed>", "of a model: generated weights", wholeNumber());
-  return addNumericFlags(addExecutionFlags(command, "of an artefact: "), "of a model: ").action(forward);
+  return addRefinementFlags(addNumericFlags(addExecutionFlags(command, "of an artefact: "), "of a model: "), "of a model: ").action(
+    forward,
+  );
 }
 
 async function forward(path: string, flags: Flags): Promise<void> {
-  const tokens = await readTokens(flags.tokens);
+  const tokens = await readTokenList(flags.tokens);
   const artefact = (await isArtefact(path)) ? await readManifest(path) : null;
   if (artefact) warnOfModelFlags(flags);
   if (artefact && usesExecutable(artefact)) {
@@ -50,20 +53,9 @@ async function forward(path: string, flags: Flags): Promise<void> {
 
 function warnOfModelFlags(flags: Flags): void {
   if (flags.randomWeights === undefined && Object.keys(numericOptions(flags)).length === 0) return;
-  warn(["--quant, --tensor-type, --activations, --kv and --random-weights are for models: an artefact has its own, which apply"]);
-}
-
-async function readTokens(file: string): Promise<readonly number[]> {
-  const hint = "give a JSON file that holds a list of token ids: [1, 2, 3]";
-  const text = await readText(file, hint);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new LfmcError("run/input", "is not JSON", { subject: file, hint, cause });
-  }
-  if (Array.isArray(json) && json.length > 0 && json.every((id): id is number => Number.isSafeInteger(id) && id >= 0)) return json;
-  throw new LfmcError("run/input", "is not a list of token ids", { subject: file, hint });
+  warn([
+    "--quant, --tensor-type, --activations, --kv, --calibrate, --budget and --random-weights are for models: an artefact has its own, which apply",
+  ]);
 }
 
 /** Gives `use` the artefact's logits; the model lives until it is done. */
@@ -88,9 +80,12 @@ async function interpretModel<Result>(
 ): Promise<Result> {
   const model = await importModel(path, randomWeights === undefined ? {} : { randomWeights });
   try {
-    const { graph, warnings } = preparedGraph(model, numericOptions(numerics));
+    const options = numericOptions(numerics);
+    const refined = await refineModel(model, options, stageBar);
+    const { graph, warnings } = preparedGraph(refined, options);
+    progress(null);
     warn([...model.warnings, ...warnings]);
-    return use(await interpretedLogits({ ...model, graph }, "contract", chunk));
+    return use(await interpretedLogits({ ...refined, graph }, "contract", chunk));
   } finally {
     await model.store.close();
   }

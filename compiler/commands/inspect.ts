@@ -6,7 +6,7 @@ import { isEmbedded } from "../../runtime/manifest.ts";
 import { withData } from "../../targets/wasm/data-section.ts";
 import { required, LfmcError } from "../errors.ts";
 import { printGraph } from "../graph/print.ts";
-import { importModel } from "../import/model.ts";
+import { importModel, type ImportedModel } from "../import/model.ts";
 import { printKernel } from "../kernel/print.ts";
 import { draftPrograms, preparedGraph } from "../pipeline.ts";
 import { printMemory, printPlan } from "../plan/print.ts";
@@ -90,9 +90,16 @@ async function disassemble(path: string, holdsWeights: boolean): Promise<string>
 }
 
 async function inspectModel(path: string, flags: Flags): Promise<string> {
-  // Shapes are all that is needed: generated weights stand in, and none is ever read.
-  const model = await importModel(path, { randomWeights: 0 });
-  warn(model.warnings);
+  const model = await importModel(path, { needsShapesAlone: true });
+  try {
+    warn(model.warnings);
+    return await describeModel(path, model, flags);
+  } finally {
+    await model.store.close();
+  }
+}
+
+async function describeModel(path: string, model: ImportedModel, flags: Flags): Promise<string> {
   const target = await loadTarget("wasm-simd");
   const { context, prefillChunk } = flags;
   const options = {

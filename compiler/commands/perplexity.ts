@@ -9,7 +9,7 @@ import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { wholeNumber } from "./flags.ts";
 import { isArtefact } from "../artefact/is-artefact.ts";
 import { openArtefact } from "./open-artefact.ts";
-import { readText } from "./read-text.ts";
+import { readText } from "../import/text-file.ts";
 import { print, progress, progressBar } from "./report.ts";
 
 interface Flags extends ExecutionFlags {

@@ -2,6 +2,7 @@
 import pc from "picocolors";
 import { LfmcError as RuntimeError } from "../../runtime/errors.ts";
 import { LfmcError } from "../errors.ts";
+import type { Progress } from "../options.ts";
 
 function isInputFault(error: unknown): error is LfmcError | RuntimeError {
   return error instanceof LfmcError || error instanceof RuntimeError;
@@ -53,6 +54,11 @@ export function progressBar(label: string, done: number, total: number): void {
   const share = total === 0 ? 1 : done / total;
   const filled = Math.round(share * barWidth);
   progress(`${"█".repeat(filled)}${"░".repeat(barWidth - filled)} ${Math.round(100 * share)} % ${label}`);
+}
+
+/** The bar of a compile's stage. */
+export function stageBar({ stage, done, total, tensor }: Progress): void {
+  progressBar(tensor === undefined ? stage : `${stage} ${tensor}`, done, total);
 }
 
 /** A line on stderr that is redrawn in place; silent where stderr is no terminal. `null` clears it. */

@@ -7,7 +7,7 @@ import { startServer, type ApiServer } from "../serve/server.ts";
 import { addExecutionFlags, type ExecutionFlags } from "./execution-flags.ts";
 import { byteCount, decimal, wholeNumber } from "./flags.ts";
 import { artefactManifest, assertCallable, openArtefact } from "./open-artefact.ts";
-import { readText } from "./read-text.ts";
+import { readText } from "../import/text-file.ts";
 import { print, report, warn } from "./report.ts";
 
 interface Flags extends ExecutionFlags {

@@ -74,6 +74,16 @@ const areas: readonly Area[] = [
     packages: ["valibot", "@huggingface/gguf"],
     builtins: "static",
   },
+  {
+    prefix: "compiler/quantize/",
+    files: ["compiler/quantize/", "compiler/import/", "compiler/graph/", ...foundations],
+    builtins: "none",
+  },
+  {
+    prefix: "compiler/export/",
+    files: ["compiler/export/", "compiler/import/", "compiler/graph/", ...foundations],
+    builtins: "none",
+  },
   { prefix: "compiler/passes/", files: ["compiler/passes/", "compiler/graph/", ...foundations], builtins: "none" },
   { prefix: "compiler/plan/", files: ["compiler/plan/", "compiler/graph/", "compiler/kernel/", ...foundations], builtins: "none" },
   {
@@ -90,6 +100,7 @@ const areas: readonly Area[] = [
   { prefix: "compiler/pipeline.ts", files: anything, builtins: "static" },
   { prefix: "compiler/targets.ts", files: anything, builtins: "none" },
   { prefix: "compiler/options.ts", files: anything, builtins: "static" },
+  { prefix: "compiler/refine.ts", files: anything, builtins: "none" },
   { prefix: "compiler/artefact/verify/", files: anything, packages: ["wabt"], builtins: "static" },
   {
     prefix: "compiler/artefact/",

@@ -1,6 +1,6 @@
 /**
- * What encodings cost the demo model, measured on text that it was not trained on: the encodings to compare, the estimates that PyTorch
- * gave for some of them (examples/demo-model/README.md), and the held-back end of each novel.
+ * What encodings cost the demo models, measured on text that they were not trained on: the encodings to compare, the estimates that PyTorch
+ * gave for some of them (examples/demo-model/README.md), and the held-back end of each novel, which both models share.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,6 +11,7 @@ import { windowsOf } from "../../compiler/evaluate/windows.ts";
 import { createTokenizer } from "../../runtime/tokenizer.ts";
 
 export const demoModel = fileURLToPath(new URL("../../examples/demo-model", import.meta.url));
+export const demoMixture = fileURLToPath(new URL("../../examples/demo-moe", import.meta.url));
 
 /** KL divergence in nats and top-1 agreement. */
 export interface Estimate {
@@ -31,21 +32,38 @@ export const estimatedTokens = 511;
 /** The reference of all comparisons. */
 export const whole: Encoding = { flags: "--quant f32", options: { quant: "f32" } };
 
+/** Text for calibration: none of it is held back. */
+export const calibrationText = join(demoModel, "calibration.txt");
+
+const embeddingInBytes = { quant: "q4_0", tensorTypes: ["model.embed_tokens.*=q8_0"] } as const;
+
 export const encodings: readonly Encoding[] = [
-  { flags: "--quant f32 --kv f16", options: { quant: "f32", kv: "f16" } },
-  { flags: "--quant f32 --kv q8_0", options: { quant: "f32", kv: "q8_0" } },
   { flags: "--quant bf16", options: { quant: "bf16" } },
   { flags: "--quant f16", options: { quant: "f16" } },
   { flags: "--quant q8_0", options: { quant: "q8_0" }, estimate: { kl: 0.00012, top1: 0.991 } },
+  { flags: "--quant q4_1", options: { quant: "q4_1" } },
+  { flags: "--quant q4_1 --calibrate", options: { quant: "q4_1", calibrate: calibrationText } },
   {
     flags: "--quant q4_0 --tensor-type 'model.embed_tokens.*=q8_0'",
-    options: { quant: "q4_0", tensorTypes: ["model.embed_tokens.*=q8_0"] },
+    options: embeddingInBytes,
     estimate: { kl: 0.006, top1: 0.942 },
   },
+  {
+    flags: "--quant q4_0 --tensor-type 'model.embed_tokens.*=q8_0' --calibrate",
+    options: { ...embeddingInBytes, calibrate: calibrationText },
+  },
   { flags: "--quant q4_0", options: { quant: "q4_0" }, estimate: { kl: 0.0128, top1: 0.904 } },
-  { flags: "--quant q4_0 --kv q8_0", options: { quant: "q4_0", kv: "q8_0" } },
+  { flags: "--quant q4_0 --calibrate", options: { quant: "q4_0", calibrate: calibrationText } },
   { flags: "--quant q4_0 --activations f32", options: { quant: "q4_0", activations: "f32" } },
+  { flags: "--quant q3_0", options: { quant: "q3_0" } },
+  { flags: "--quant q3_0 --calibrate", options: { quant: "q3_0", calibrate: calibrationText } },
+  ...[5, 4.5, 4, 3.75].map((budget) => ({ flags: `--budget ${budget} --calibrate`, options: { budget, calibrate: calibrationText } })),
 ];
+
+/** Of the cache. */
+export const cacheEncodings: readonly Encoding[] = (["f32", "q4_0"] as const).flatMap((quant) =>
+  (["f32", "f16", "q8_0"] as const).map((kv) => ({ flags: `--quant ${quant} --kv ${kv}`, options: { quant, kv } })),
+);
 
 const novels = ["sensesensibility", "prideprejudice", "mansfieldpark", "emma", "northangerabbey", "persuasion"] as const;
 /** Share of each novel's tokens, at its end, that train.py holds back. */

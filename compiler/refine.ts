@@ -1,0 +1,73 @@
+/**
+ * Between import and pipeline: the model with its groups rounded for the text of `--calibrate`, and the formats that `--budget` chose. A budget
+ * without a text takes one that the model writes itself.
+ */
+import { openTokenizer } from "./artefact/model-files.ts";
+import { LfmcError } from "./errors.ts";
+import type { ImportedModel } from "./import/model.ts";
+import { readText, readTokenList } from "./import/text-file.ts";
+import type { NumericOptions } from "./options.ts";
+import { freeMatrices, parseTensorType, type WeightFormat } from "./passes/index.ts";
+import { improve, type OnProgress } from "./quantize/index.ts";
+
+/** A model whose store gives the groups to pack. */
+export interface RefinedModel extends ImportedModel {
+  /** By checkpoint tensor, of the matrices whose formats a budget chose. */
+  readonly formats: ReadonlyMap<string, WeightFormat>;
+  /** What was chosen, in words. */
+  readonly choices: readonly string[];
+}
+
+/**
+ * Refines a model as it was imported; without `calibrate` and `budget` it stays as it is. Throws usage/flag for a budget that cannot be met, run/input
+ * for a text that cannot be used, and what reading weights does.
+ */
+export async function refineModel(model: ImportedModel, options: NumericOptions, onProgress?: OnProgress): Promise<RefinedModel> {
+  const { calibrate, budget, quant, tensorTypes = [] } = options;
+  if (calibrate === undefined && budget === undefined) return { ...model, formats: new Map(), choices: [] };
+  if (budget !== undefined && quant !== undefined) {
+    throw new LfmcError("usage/flag", "does not go with --budget, which chooses formats", {
+      subject: "--quant",
+      hint: "leave one of them out, or name single matrices with --tensor-type",
+    });
+  }
+  const { store, formats } = await improve(model.graph, model.store, {
+    tokens: calibrate === undefined ? null : await calibrationTokens(calibrate, model),
+    bos: model.tokens.bos,
+    budget: budget ?? null,
+    matrices: freeMatrices(model.graph, tensorTypes.map(parseTensorType)),
+    onProgress,
+  });
+  if (!formats) return { ...model, store, formats: new Map(), choices: [] };
+  const { byTensor, bits, loss } = formats;
+  const chosen = [...byTensor.values()];
+  const parts = [...new Set(chosen)].toSorted().map((format) => `${chosen.filter((other) => other === format).length} in ${format}`);
+  const choices = [`${bits.toFixed(3)} bits a weight: ${parts.join(", ")}; expected KL divergence to f32 ${loss.toPrecision(2)} nats`];
+  return { ...model, store, formats: byTensor, choices };
+}
+
+/** Token ids of a .json list, or of a text. */
+async function calibrationTokens(path: string, model: ImportedModel): Promise<readonly number[]> {
+  const tokens = path.toLowerCase().endsWith(".json") ? await readTokenList(path) : await encodeText(path, model);
+  const outside = tokens.find((token) => token >= model.config.vocabSize);
+  if (outside !== undefined) {
+    throw new LfmcError("run/input", `holds token ${outside}, outside the model's vocabulary of ${model.config.vocabSize}`, {
+      subject: path,
+      hint: "give token ids of this model",
+    });
+  }
+  return tokens;
+}
+
+async function encodeText(path: string, model: ImportedModel): Promise<readonly number[]> {
+  const tokenizer = await openTokenizer(model);
+  if (!tokenizer) {
+    throw new LfmcError("run/input", "is text, and the model has no tokenizer", {
+      subject: path,
+      hint: "give a .json file that holds a list of token ids",
+    });
+  }
+  const tokens = tokenizer.encode(await readText(path, "give a text file"), { addBos: false });
+  if (tokens.length > 0) return tokens;
+  throw new LfmcError("run/input", "holds no token", { subject: path, hint: "give a longer text" });
+}
