@@ -62,8 +62,9 @@ async function measure(path: string, compared: readonly Encoding[], windows: Win
     const model = await open(path, encoding, Math.max(...windows.map(({ length }) => length)));
     opened.push(model);
     const source = artefactLogits(model);
-    reference ??= remembered(source);
-    measured.push({ encoding, manifest: model.manifest, score: score(windows, source, reference) });
+    // One model cannot read a window for both sides at once.
+    const ours = reference ? source : (reference = remembered(source));
+    measured.push({ encoding, manifest: model.manifest, score: score(windows, ours, reference) });
     if (opened.length > 1) await opened.pop()?.dispose();
   }
   await opened.pop()?.dispose();

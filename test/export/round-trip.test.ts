@@ -1,5 +1,5 @@
 /** A model exported and imported again is the same model: config, tokenizer, numbers and bits of logits. */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { exportGguf } from "../../compiler/commands/export.ts";
@@ -14,8 +14,9 @@ import { randomWeights } from "../../compiler/import/random-weights.ts";
 import { expectedTensors, type ExpertLayout } from "../../compiler/import/tensor-names.ts";
 import { rowShape, type WeightStore } from "../../compiler/import/weight-store.ts";
 import { f16ToF32, f32ToF16 } from "../../compiler/numeric/half.ts";
-import { groupFormatNamed } from "../../compiler/numeric/weight-groups.ts";
+import { groupFormatNamed, groupFormats } from "../../compiler/numeric/weight-groups.ts";
 import { preparedGraph } from "../../compiler/pipeline.ts";
+import { refineModel } from "../../compiler/refine.ts";
 import { createTokenizer, type Tokenizer } from "../../runtime/tokenizer.ts";
 import { caseFolder, readGolden } from "../golden/read.ts";
 import { contractInterpreter, demoFolder, firstDifference, interpretAll, workFolder } from "../model/support.ts";
@@ -136,6 +137,20 @@ test.each(["dense-tiny", "moe-tiny"] as const)("what a GGUF of %s holds is kept,
     expect([...found.keys()].toSorted()).toEqual([...expected.keys()].toSorted());
     for (const [tensor, content] of expected) expect(found.get(tensor), tensor).toEqual(content);
   }
+});
+
+test("groups that were calibrated are written as they were rounded", async () => {
+  const [output, calibrate] = [join(folder, "calibrated.gguf"), join(folder, "tokens.json")];
+  await writeFile(calibrate, JSON.stringify(readGolden("dense-tiny").ids));
+  await exportGguf({ model: caseFolder("dense-tiny"), output, calibrate });
+  await both(caseFolder("dense-tiny"), output, async (model, exported) => {
+    const { store } = await refineModel(model, { calibrate });
+    const tensor = "model.layers.0.feed_forward.w1.weight";
+    const read = async (from: WeightStore): Promise<Uint8Array> => (await from.readGroups(tensor, groupFormats.q4_0, 0, 64)).u;
+    const expected = await read(store);
+    expect(firstOther(await read(exported.store), expected)).toBe(-1);
+    expect(firstOther(await read(model.store), expected)).not.toBe(-1);
+  });
 });
 
 test("experts that the checkpoint has stacked lie as those that it has apart", async () => {
