@@ -77,8 +77,8 @@ describe("wrong text", () => {
     [correct.replace('graph "small"', "graph small"), 'graph/syntax line 1, column 7: expected a string in double quotes, found "small"'],
     [correct.replace("embedding(table)", "embedding(table"), 'graph/syntax line 6, column 38: expected ",", the line ends'],
     [
-      correct.replace("q4_0[", "q4_1["),
-      'graph/syntax line 2, column 18: expected an encoding in place of q4_1, found "[6, 4] = \\"a\\"[8, 2, 4] ro"',
+      correct.replace("q4_0[", "q5_1["),
+      'graph/syntax line 2, column 18: expected an encoding in place of q5_1, found "[6, 4] = \\"a\\"[8, 2, 4] ro"',
     ],
     [correct.replace("width=2", "width=2 width=2"), "graph/syntax line 8, column 80: expected each attribute once; width was given before"],
     [correct.replace("f32[rows, 4]", "f32[rows, 5]"), "graph/invalid embed: the text says f32[rows, 5], the op gives f32[rows, 4]"],
