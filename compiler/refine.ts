@@ -2,11 +2,13 @@
  * Between import and pipeline: the model with its groups rounded for the text of `--calibrate`, and the formats that `--budget` chose. A budget
  * without a text takes one that the model writes itself.
  */
+import { totalmem } from "node:os";
 import { openTokenizer } from "./artefact/model-files.ts";
 import { LfmcError } from "./errors.ts";
 import type { ImportedModel } from "./import/model.ts";
 import { readText, readTokenList } from "./import/text-file.ts";
 import type { NumericOptions } from "./options.ts";
+import { f32Bytes } from "./kernel/library/lanes.ts";
 import { freeMatrices, parseTensorType, type WeightFormat } from "./passes/index.ts";
 import { improve, type OnProgress } from "./quantize/index.ts";
 
@@ -31,6 +33,7 @@ export async function refineModel(model: ImportedModel, options: NumericOptions,
       hint: "leave one of them out, or name single matrices with --tensor-type",
     });
   }
+  checkMemory(model);
   const { store, formats } = await improve(model.graph, model.store, {
     tokens: calibrate === undefined ? null : await calibrationTokens(calibrate, model),
     bos: model.tokens.bos,
@@ -44,6 +47,16 @@ export async function refineModel(model: ImportedModel, options: NumericOptions,
   const parts = [...new Set(chosen)].toSorted().map((format) => `${chosen.filter((other) => other === format).length} in ${format}`);
   const choices = [`${bits.toFixed(3)} bits a weight: ${parts.join(", ")}; expected KL divergence to f32 ${loss.toPrecision(2)} nats`];
   return { ...model, store, formats: byTensor, choices };
+}
+
+/** Refuses what a calibration cannot hold: all weights in f32, beside the moments of their inputs. Throws plan/memory. */
+function checkMemory({ graph }: ImportedModel): void {
+  const weights = graph.constants.reduce((sum, { type }) => sum + type.shape.reduce((count: number, size) => count * Number(size), 1), 0);
+  if (weights * f32Bytes < totalmem()) return;
+  throw new LfmcError("plan/memory", `holds ${weights} weights in f32, and this machine has ${totalmem()} bytes of memory`, {
+    subject: "calibration",
+    hint: "calibrate on a larger machine, or leave out --calibrate and --budget",
+  });
 }
 
 /** Token ids of a .json list, or of a text. */

@@ -69,8 +69,8 @@ interface ObservedRows {
 class Collector {
   readonly #names: ReadonlyMap<Float32Array, Constant>;
   readonly #observed = new Map<string, ObservedRows>();
-  /** The input that each moments took last: matrices that share an input share its moments. */
-  readonly #latest = new Map<Moments, Float32Array>();
+  /** The product before: matrices that read the same input come one after the other and share its moments. An expert's come before another's. */
+  #previous: { readonly x: Float32Array; readonly moments: Moments } | null = null;
 
   constructor({ graph, constants }: DenseModel) {
     this.#names = new Map(graph.constants.map((constant) => [required(constants.get(constant.name), constant.name).data, constant]));
@@ -79,17 +79,11 @@ class Collector {
   observe(x: DenseTensor, weight: DenseTensor, first: number, count: number): void {
     const constant = required(this.#names.get(weight.data), "constant of a product");
     const key = `${constant.name} ${first}`;
-    const known = this.#observed.get(key)?.moments ?? this.#sharing(x) ?? new Moments(lastAxis(x.shape));
-    this.#observed.set(key, { constant, first, count, moments: known });
-    if (this.#latest.get(known) === x.data) return;
-    known.add(x.data);
-    this.#latest.set(known, x.data);
-  }
-
-  /** The moments that took x just now. */
-  #sharing(x: DenseTensor): Moments | undefined {
-    for (const [moments, latest] of this.#latest) if (latest === x.data) return moments;
-    return undefined;
+    const before = this.#previous?.x === x.data ? this.#previous.moments : null;
+    const moments = this.#observed.get(key)?.moments ?? before ?? new Moments(lastAxis(x.shape));
+    this.#observed.set(key, { constant, first, count, moments });
+    if (moments !== before) moments.add(x.data);
+    this.#previous = { x: x.data, moments };
   }
 
   byTensor(): ReadonlyMap<string, readonly CalibratedRows[]> {

@@ -55,7 +55,7 @@ export async function improve(graph: Graph, store: WeightStore, options: Improve
   const { tokens, bos, budget, matrices, onProgress } = options;
   const model = await readDenseModel(graph, store);
   const counts = tokenCounts(model);
-  const windowCount = Math.ceil(counts.calibration / windowLength);
+  const windowCount = Math.floor(counts.calibration / windowLength);
   const windows = tokens
     ? spreadWindows(tokens, bos, windowCount, windowLength)
     : sampleWindows(model, bos ?? 0, windowCount, windowLength, onProgress);
@@ -77,11 +77,11 @@ function formatOf(tensor: string, cost: { readonly format: GroupFormatName } | u
 }
 
 /** Work that the default numbers of tokens may take, in weights times tokens. */
-const calibrationWork = 4e11;
+const calibrationWork = 3e11;
 const probeWork = 1.2e11;
 
 /**
- * As many tokens as a minute or two allow, within limits: 4096 and 512 up to about 100 M weights, fewer for larger models. A matrix is
+ * As many tokens as a minute or two allow, within limits: 4096 and 512 up to about 50 M weights, fewer for larger models. A matrix is
  * measured once with the layers from its own on, half of them on average.
  */
 function tokenCounts({ graph }: DenseModel): { readonly calibration: number; readonly probe: number } {

@@ -5,8 +5,8 @@
 import { groupSize } from "../numeric/quantize.ts";
 import { storedScale, type GroupFormat } from "../numeric/weight-groups.ts";
 
-/** Candidates of a scale, as shares of the one under which the group's extreme value just fits. The first is near that of plain rounding. */
-const shares: readonly number[] = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 1.05, 1.1];
+/** Candidates of a scale, as shares of the one under which the group's extreme value just fits. The likeliest first: others are given up sooner. */
+const shares: readonly number[] = [0.9, 0.85, 0.95, 0.8, 1, 0.75, 1.05, 0.7, 1.1];
 /** With 8 bits the extreme value had better fit. */
 const fineShares: readonly number[] = [1];
 
@@ -24,7 +24,7 @@ export class GroupRounder {
   /** The weights themselves, and what they aim at, given the errors of the groups before: [groupSize]. */
   readonly weights = new Float64Array(groupSize);
   readonly aims = new Float64Array(groupSize);
-  /** C and R[k,k]^2 of the group's columns: [groupSize, groupSize], [groupSize]. */
+  /** C of the group's columns, transposed: what an error does to the weights after it lies together; and R[k,k]^2. */
   readonly couplings = new Float64Array(groupSize * groupSize);
   readonly costs = new Float64Array(groupSize);
   /** The group as it was rounded, and its errors. */
@@ -35,6 +35,7 @@ export class GroupRounder {
   readonly #free = new Float64Array(groupSize);
   readonly #triedU = new Uint8Array(groupSize);
   readonly #triedErrors = new Float64Array(groupSize);
+  readonly #triedAims = new Float64Array(groupSize);
   #length = groupSize;
   #loss = Infinity;
 
@@ -66,12 +67,16 @@ export class GroupRounder {
 
   /** Without rounding, each weight would take up all errors before it. */
   #findFreeAims(): void {
-    const { weights, aims, couplings } = this;
-    for (let k = 0; k < this.#length; k++) {
-      let aim = aims[k] ?? 0;
-      for (let j = 0; j < k; j++) aim += (couplings[k * groupSize + j] ?? 0) * ((weights[j] ?? 0) - (this.#free[j] ?? 0));
-      this.#free[k] = aim;
-    }
+    const free = this.#free;
+    free.set(this.aims);
+    for (let k = 0; k < this.#length; k++) this.#passOn(free, k, (this.weights[k] ?? 0) - (free[k] ?? 0));
+  }
+
+  /** The weights after `k` take up its error. */
+  #passOn(aims: Float64Array, k: number, error: number): void {
+    const { couplings } = this;
+    const row = k * groupSize;
+    for (let j = k + 1; j < this.#length; j++) aims[j] = (aims[j] ?? 0) + (couplings[row + j] ?? 0) * error;
   }
 
   #keepZero(): number {
@@ -99,23 +104,28 @@ export class GroupRounder {
 
   /** Rounds under a scale and a minimum, and keeps the result if it is the best so far. */
   #try(scale: number, minimum: number): boolean {
-    const { weights, aims, couplings, costs } = this;
-    const [errors, u, length] = [this.#triedErrors, this.#triedU, this.#length];
-    const [{ offset }, most] = [this.#format, this.#most];
+    const { weights, costs } = this;
+    const aims = this.#triedAims;
+    const errors = this.#triedErrors;
+    const u = this.#triedU;
+    const length = this.#length;
+    const most = this.#most;
+    const { offset } = this.#format;
     const d = storedScale(scale, elevenBits);
     const m = minimum === 0 ? 0 : storedScale(minimum, elevenBits);
     const inverse = 1 / d;
+    aims.set(this.aims);
     let loss = 0;
     for (let k = 0; k < length; k++) {
-      let aim = aims[k] ?? 0;
-      const row = k * groupSize;
-      for (let j = 0; j < k; j++) aim += (couplings[row + j] ?? 0) * (errors[j] ?? 0);
+      const aim = aims[k] ?? 0;
       const level = Math.max(0, Math.min(most, Math.floor((aim - m) * inverse + offset + 0.5)));
       const value = d * (level - offset) + m;
       loss += (costs[k] ?? 0) * (aim - value) * (aim - value);
       if (loss >= this.#loss) return false;
+      const error = (weights[k] ?? 0) - value;
       u[k] = level;
-      errors[k] = (weights[k] ?? 0) - value;
+      errors[k] = error;
+      this.#passOn(aims, k, error);
     }
     this.#loss = loss;
     this.scale = d;
@@ -129,27 +139,38 @@ export class GroupRounder {
 
   /** Tries the scale, and minimum, that fit the best group's numbers by least squares. */
   #refine(): boolean {
-    const { weights, aims, couplings, costs, u } = this;
+    const { weights, aims, costs, u } = this;
     const { offset, hasMinimums } = this.#format;
-    // The remaining error of weight k is y - scale * x - minimum * one: a sum over the group's weights up to k.
-    let [xx, xy, x1, y1, ones] = [0, 0, 0, 0, 0];
+    // The remaining error of weight k is y - scale * x - minimum * one: sums over the group's weights up to k.
+    const [xs, ys, ones] = [this.#free, this.#triedAims, this.#triedErrors];
     for (let k = 0; k < this.#length; k++) {
-      let [x, y, one] = [(u[k] ?? 0) - offset, aims[k] ?? 0, 1];
-      for (let j = 0; j < k; j++) {
-        const coupling = couplings[k * groupSize + j] ?? 0;
-        x += coupling * ((u[j] ?? 0) - offset);
-        y += coupling * (weights[j] ?? 0);
-        one += coupling;
-      }
+      xs[k] = (u[k] ?? 0) - offset;
+      ys[k] = aims[k] ?? 0;
+      ones[k] = 1;
+    }
+    for (let k = 0; k < this.#length; k++) {
+      this.#passOn(xs, k, (u[k] ?? 0) - offset);
+      this.#passOn(ys, k, weights[k] ?? 0);
+      if (hasMinimums) this.#passOn(ones, k, 1);
+    }
+    let xx = 0;
+    let xy = 0;
+    let x1 = 0;
+    let y1 = 0;
+    let oo = 0;
+    for (let k = 0; k < this.#length; k++) {
       const cost = costs[k] ?? 0;
+      const x = xs[k] ?? 0;
+      const y = ys[k] ?? 0;
+      const one = ones[k] ?? 0;
       xx += cost * x * x;
       xy += cost * x * y;
       x1 += cost * x * one;
       y1 += cost * y * one;
-      ones += cost * one * one;
+      oo += cost * one * one;
     }
     if (!hasMinimums) return xx > 0 && this.#try(xy / xx, 0);
-    const determinant = xx * ones - x1 * x1;
-    return determinant > 0 && this.#try((xy * ones - y1 * x1) / determinant, (y1 * xx - xy * x1) / determinant);
+    const determinant = xx * oo - x1 * x1;
+    return determinant > 0 && this.#try((xy * oo - y1 * x1) / determinant, (y1 * xx - xy * x1) / determinant);
   }
 }

@@ -54,7 +54,7 @@ export function roundRows(format: GroupFormat, w: Float32Array, rows: number, fa
 function loadCouplings({ couplings, costs }: Factor, start: number, length: number, rounder: GroupRounder): void {
   for (let k = 0; k < length; k++) {
     const row = triangleRow(start + k) + start;
-    for (let j = 0; j < k; j++) rounder.couplings[k * groupSize + j] = couplings[row + j] ?? 0;
+    for (let j = 0; j < k; j++) rounder.couplings[j * groupSize + k] = couplings[row + j] ?? 0;
     rounder.costs[k] = costs[start + k] ?? 0;
   }
 }

@@ -100,7 +100,7 @@ const areas: readonly Area[] = [
   { prefix: "compiler/pipeline.ts", files: anything, builtins: "static" },
   { prefix: "compiler/targets.ts", files: anything, builtins: "none" },
   { prefix: "compiler/options.ts", files: anything, builtins: "static" },
-  { prefix: "compiler/refine.ts", files: anything, builtins: "none" },
+  { prefix: "compiler/refine.ts", files: anything, builtins: "static" },
   { prefix: "compiler/artefact/verify/", files: anything, packages: ["wabt"], builtins: "static" },
   {
     prefix: "compiler/artefact/",
