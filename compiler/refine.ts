@@ -73,6 +73,7 @@ async function calibrationTokens(path: string, model: ImportedModel): Promise<re
 }
 
 async function encodeText(path: string, model: ImportedModel): Promise<readonly number[]> {
+  const text = await readText(path, "give a text file");
   const tokenizer = await openTokenizer(model);
   if (!tokenizer) {
     throw new LfmcError("run/input", "is text, and the model has no tokenizer", {
@@ -80,7 +81,7 @@ async function encodeText(path: string, model: ImportedModel): Promise<readonly 
       hint: "give a .json file that holds a list of token ids",
     });
   }
-  const tokens = tokenizer.encode(await readText(path, "give a text file"), { addBos: false });
+  const tokens = tokenizer.encode(text, { addBos: false });
   if (tokens.length > 0) return tokens;
   throw new LfmcError("run/input", "holds no token", { subject: path, hint: "give a longer text" });
 }

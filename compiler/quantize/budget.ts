@@ -35,6 +35,18 @@ export function groupBytes({ bits, hasMinimums }: GroupFormat): number {
 /** The formats that a budget chooses among, the smallest first. */
 export const budgetFormats: readonly GroupFormat[] = Object.values(groupFormats).toSorted((a, b) => groupBytes(a) - groupBytes(b));
 
+/** Refuses a budget that no matrix could meet, before anything is measured. Throws usage/flag. */
+export function checkBudget(budget: number): void {
+  const smallest = (8 * groupBytes(required(budgetFormats[0], "a format"))) / groupSize;
+  if (!(budget >= smallest)) throw tooSmall(budget, smallest);
+}
+
+function tooSmall(budget: number, smallest: number): LfmcError {
+  const bits = Math.ceil(smallest * 10) / 10;
+  const hint = `give ${bits} or more: the mean number of bits of a weight, scales and padding included`;
+  return new LfmcError("usage/flag", `${budget} bits a weight are fewer than the smallest formats take`, { subject: flag, hint });
+}
+
 /**
  * Chooses formats whose bytes are at most `budget` bits for each weight. A larger budget never costs more. Throws usage/flag where the
  * smallest formats take more.
@@ -45,11 +57,7 @@ export function chooseWithin(matrices: readonly MatrixCosts[], budget: number): 
   const chosen = hulls.map((hull) => required(hull[0], "format of a matrix"));
   const smallest = chosen.reduce((sum, { bytes }) => sum + bytes, 0);
   let left = (budget * weights) / 8 - smallest;
-  if (!(left >= 0)) {
-    const bits = Math.ceil((smallest * 80) / weights) / 10;
-    const hint = `give ${bits} or more: the mean number of bits of a weight, scales and padding included`;
-    throw new LfmcError("usage/flag", `${budget} bits a weight are fewer than the smallest formats take`, { subject: flag, hint });
-  }
+  if (!(left >= 0)) throw tooSmall(budget, (8 * smallest) / weights);
   // By their gain a byte; a step that does not fit closes its matrix, so a matrix climbs its hull without gaps.
   const closed = new Set<number>();
   for (const { matrix, to, bytes } of stepsOf(hulls)) {

@@ -5,7 +5,7 @@
 import type { Constant, Graph } from "../graph/types.ts";
 import type { WeightStore } from "../import/weight-store.ts";
 import type { GroupFormatName } from "../numeric/weight-groups.ts";
-import { chooseWithin } from "./budget.ts";
+import { checkBudget, chooseWithin } from "./budget.ts";
 import { calibrate, type OnProgress } from "./calibrate.ts";
 import { calibratedStore } from "./calibrated-store.ts";
 import { readDenseModel, weightCount, type DenseModel } from "./dense-model.ts";
@@ -53,6 +53,7 @@ const probeLength = 256;
  */
 export async function improve(graph: Graph, store: WeightStore, options: ImproveOptions): Promise<Improved> {
   const { tokens, bos, budget, matrices, onProgress } = options;
+  if (budget !== null) checkBudget(budget);
   const model = await readDenseModel(graph, store);
   const counts = tokenCounts(model);
   const windowCount = Math.floor(counts.calibration / windowLength);

@@ -1,0 +1,94 @@
+/** `--calibrate` and `--budget`: artefact and interpreter round alike, sizes are what was asked for, and what cannot be is refused. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { caseFolder, readGolden } from "../golden/read.ts";
+import { workFolder } from "../model/support.ts";
+import { json, lfmc, output, record } from "./support.ts";
+
+const folder = await workFolder();
+const model = caseFolder("dense-tiny");
+const mixture = caseFolder("moe-tiny");
+const tokens = join(folder, "tokens.json");
+const text = join(folder, "text.txt");
+
+beforeAll(async () => {
+  await writeFile(tokens, JSON.stringify(readGolden("dense-tiny").ids));
+  await writeFile(text, "It is a truth universally acknowledged");
+});
+
+async function logits(name: string, ...args: readonly string[]): Promise<Buffer> {
+  const path = join(folder, `${name}.safetensors`);
+  await output(["forward", ...args, "--tokens", tokens, "-o", path]);
+  return await readFile(path);
+}
+
+/** Formats of an artefact's matrices. */
+function formatsOf(manifest: Readonly<Record<string, unknown>>): ReadonlySet<unknown> {
+  const tensors = Array.isArray(manifest.tensors) ? manifest.tensors.map(record) : [];
+  return new Set(tensors.map(({ encoding }) => encoding).filter((encoding) => encoding !== "f32"));
+}
+
+test.each([
+  { name: "dense, calibrated", path: model, flags: ["--calibrate", tokens] },
+  { name: "a mixture, within a budget", path: mixture, flags: ["--budget", "5", "--calibrate", tokens] },
+])("$name: the artefact has the interpreter's bits, which are not those of plain rounding", async ({ name, path, flags }) => {
+  const artefact = join(folder, name.replace(/\W+/g, "-"));
+  const notes = await json(["compile", path, "-o", artefact, "--features", "simd128", ...flags]);
+  const [compiled, interpreted, plain] = [
+    await logits("compiled", artefact),
+    await logits("interpreted", path, ...flags),
+    await logits("plain", path),
+  ];
+  expect(compiled.equals(interpreted)).toBe(true);
+  expect(compiled.equals(plain)).toBe(false);
+  const manifest = await json(["inspect", artefact]);
+  const hasBudget = flags.includes("--budget");
+  expect(formatsOf(manifest).size > 1).toBe(hasBudget);
+  expect(record(manifest.quantization).weights).toBe(
+    hasBudget ? `${flags[flags.indexOf("--budget") + 1]} bits, calibrated` : "q4_0, calibrated",
+  );
+  expect(JSON.stringify(notes.notes).includes("bits a weight")).toBe(hasBudget);
+});
+
+test("a budget leaves out what --tensor-type names", async () => {
+  const artefact = join(folder, "named");
+  const embedding = "model.embed_tokens.weight";
+  await output([
+    "compile",
+    model,
+    "-o",
+    artefact,
+    "--features",
+    "simd128",
+    "--budget",
+    "3.5",
+    "--calibrate",
+    tokens,
+    "--tensor-type",
+    `${embedding}=q8_0`,
+  ]);
+  const manifest = await json(["inspect", artefact]);
+  expect(formatsOf(manifest)).toEqual(new Set(["q8_0", "q3_0"]));
+});
+
+test.each([
+  { flags: ["--budget", "2"], status: 2, code: "usage/flag", says: "smallest formats" },
+  { flags: ["--budget", "4.5", "--quant", "q8_0"], status: 2, code: "usage/flag", says: "--quant" },
+  { flags: ["--budget", "-1"], status: 2, code: "", says: "expected a number" },
+  { flags: ["--calibrate", "/nowhere/text.txt"], status: 1, code: "io/missing", says: "cannot be read" },
+  { flags: ["--calibrate", text], status: 1, code: "run/input", says: "no tokenizer" },
+])("$flags is refused", async ({ flags, status, code, says }) => {
+  const finished = await lfmc(["compile", model, "-o", join(folder, "refused"), ...flags]);
+  expect(finished).toMatchObject({ status, stdout: "" });
+  expect(finished.stderr).toContain(code);
+  expect(finished.stderr).toContain(says);
+});
+
+test("token ids that the model has not are refused", async () => {
+  const outside = join(folder, "outside.json");
+  await writeFile(outside, "[1, 99999]");
+  const { status, stderr } = await lfmc(["forward", model, "--tokens", tokens, "--calibrate", outside, "-o", join(folder, "none")]);
+  expect(status).toBe(1);
+  expect(stderr).toContain("holds token 99999");
+});
