@@ -103,9 +103,11 @@ export function manifestFile(manifest: Manifest): PackageFile {
   return { path: "manifest.json", text: `${JSON.stringify(manifest, null, 2)}\n` };
 }
 
-/** `q4_0`, or `q4_0 but model.embed_tokens.*=q8_0`. */
-function weightsName({ quant, tensorTypes }: Draft["numerics"]): string {
-  return tensorTypes.length === 0 ? quant : `${quant} but ${tensorTypes.join(", ")}`;
+/** `q4_0`, `q4_0 but model.embed_tokens.*=q8_0`, `4.5 bits`, each perhaps `, calibrated`. */
+function weightsName({ quant, tensorTypes, budget, calibrate }: Draft["numerics"]): string {
+  const formats = budget === undefined ? quant : `${budget} bits`;
+  const exceptions = tensorTypes.length === 0 ? "" : ` but ${tensorTypes.join(", ")}`;
+  return `${formats}${exceptions}${budget === undefined && calibrate === undefined ? "" : ", calibrated"}`;
 }
 
 /** Whether a node makes 8-bit activations. */
