@@ -50,9 +50,12 @@ export class LfmcError extends Error {
   }
 }
 
-/** A text from a file, with nothing in it that a terminal obeys: no control characters, no line ends, no turning of the writing direction. */
+/**
+ * The beginning of a text from a file, with nothing in it that a terminal obeys: no control characters, no line ends, no turning of the writing
+ * direction.
+ */
 function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD");
+  return text.slice(0, 900).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD");
 }
 
 /** Throws `run/aborted`, with the signal's reason as its cause, if `signal` has been aborted. */

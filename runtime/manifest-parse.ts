@@ -129,7 +129,7 @@ function parseState(at: Reader): StateMap {
   const checkpoints = at.object("checkpoints");
   return {
     ...parseRegion(at),
-    slotBytes: at.integer("slotBytes"),
+    slotBytes: at.positive("slotBytes"),
     rings: at.array("rings").map(parseRing),
     checkpoints: { ...parseRegion(checkpoints), interval: checkpoints.positive("interval") },
   };
@@ -228,7 +228,8 @@ function checkWhole(root: Reader, manifest: Manifest): void {
   // A threaded variant has the name of that of one thread.
   const named = (threads: boolean): readonly string[] => variants.filter((each) => each.threads === threads).map(({ name }) => name);
   for (const list of [named(false), named(true), files]) {
-    const repeated = list.find((name, i) => list.indexOf(name) !== i);
+    const seen = new Set();
+    const repeated = list.find((name) => seen.size === seen.add(name).size);
     if (repeated !== undefined) root.fail("variants, sources and weights", `name "${repeated}" twice`);
   }
   for (const id of [tokens.bos, tokens.pad, ...tokens.eos]) {

@@ -76,7 +76,8 @@ const byteLevelBpe = { model: "BPE", decoder: "ByteLevel" };
 function openHub(json: unknown, config: object): HubTokenizer {
   for (const [part, kind] of Object.entries(byteLevelBpe)) {
     const found = field(field(json, part), "type");
-    if (found !== kind) throw invalid(`${part} is ${JSON.stringify(found)}, only byte-level BPE is supported`);
+    const name = typeof found === "string" ? `"${found.slice(0, 60)}"` : "of no type";
+    if (found !== kind) throw invalid(`${part} is ${name}, only byte-level BPE is supported`);
   }
   if (typeof json !== "object" || json === null) throw invalid("is not an object");
   const Hub: unknown = hubConstructor;

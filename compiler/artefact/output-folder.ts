@@ -1,23 +1,26 @@
 /**
  * Writes an artefact aside and moves it into place when it is whole: a compile that fails leaves nothing, and never half of a folder.
  */
-import { renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { constants } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { LfmcError } from "../errors.ts";
 import { isArtefact } from "./is-artefact.ts";
 
-/** Runs `write` on an empty folder beside `output`, then puts that folder in `output`'s place and returns what `write` did. Throws io/exists before writing. */
+/**
+ * Runs `write` on an empty folder beside `output`, then puts that folder in `output`'s place and returns what `write` did. What was there
+ * stays whole until then, whatever ends the process. Throws io/exists before writing, io/unreadable where the system refuses to write.
+ */
 export async function writeAside<Result>(output: string, write: (folder: string) => Promise<Result>): Promise<Result> {
   const target = resolve(output);
+  // What cannot be taken away may stay.
+  await tidyUp(target).catch(() => undefined);
   await checkReplaceable(target);
-  await mkdir(dirname(target), { recursive: true }).catch((cause: unknown) => {
+  await makeFolder(dirname(target)).catch((cause: unknown) => {
     throw new LfmcError("io/exists", "cannot be made a folder", { subject: dirname(target), hint: "choose another folder with -o", cause });
   });
-  const aside = join(dirname(target), `.${basename(target)}.${process.pid}.partial`);
-  await rm(aside, { recursive: true, force: true });
-  await mkdir(aside);
+  const aside = besideName(target, "partial");
   // An interrupted compile must not leave its half of an artefact either.
   const interrupted = (signal: NodeJS.Signals): void => {
     try {
@@ -29,20 +32,89 @@ export async function writeAside<Result>(output: string, write: (folder: string)
   };
   for (const signal of interrupts) process.once(signal, interrupted);
   try {
+    await rm(aside, { recursive: true, force: true });
+    await mkdir(aside);
     const result = await write(aside);
-    // In one turn: an interruption between them would cost both folders.
-    rmSync(target, { recursive: true, force: true });
-    renameSync(aside, target);
+    replace(target, aside);
     return result;
   } catch (error) {
-    await rm(aside, { recursive: true, force: true });
-    throw error;
+    await rm(aside, { recursive: true, force: true }).catch(() => undefined);
+    throw isSystemFault(error) ? unwritable(target, error) : error;
   } finally {
     for (const signal of interrupts) process.off(signal, interrupted);
   }
 }
 
-const interrupts = ["SIGINT", "SIGTERM"] as const;
+/** Makes a folder, and those above it that are missing. Node's own `recursive` never ends where a file system, such as /proc, takes no folders. */
+async function makeFolder(path: string): Promise<void> {
+  const unlessThere = (error: unknown): void => {
+    if (!isSystemFault(error) || error.code !== "EEXIST") throw error;
+  };
+  await mkdir(path).catch(async (error: unknown) => {
+    if (!isMissing(error) || dirname(path) === path) {
+      unlessThere(error);
+      return;
+    }
+    await makeFolder(dirname(path));
+    await mkdir(path).catch(unlessThere);
+  });
+}
+
+/** Puts `aside` in the place of `target`, whose old content goes last. In one turn: an interruption comes before or after it. */
+function replace(target: string, aside: string): void {
+  const old = besideName(target, "old");
+  rmSync(old, { recursive: true, force: true });
+  if (existsSync(target)) renameSync(target, old);
+  try {
+    renameSync(aside, target);
+  } catch (error) {
+    if (existsSync(old)) renameSync(old, target);
+    throw error;
+  }
+  rmSync(old, { recursive: true, force: true });
+}
+
+type Beside = "partial" | "old";
+
+function besideName(target: string, kind: Beside): string {
+  return join(dirname(target), `.${basename(target)}.${process.pid}.${kind}`);
+}
+
+/** Takes away what processes that were killed left beside `target`; an old artefact that one was about to replace comes back. */
+async function tidyUp(target: string): Promise<void> {
+  const folder = dirname(target);
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const prefix = `.${basename(target)}.`;
+  for (const { name } of entries.filter((entry) => entry.isDirectory() && entry.name.startsWith(prefix))) {
+    const [, pid, kind] = /^(\d+)\.(partial|old)$/.exec(name.slice(prefix.length)) ?? [];
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    if (kind === "old" && !existsSync(target)) renameSync(join(folder, name), target);
+    else await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+/** Whether there is such a process beside this one. */
+function isAlive(pid: number): boolean {
+  try {
+    return pid !== process.pid && process.kill(pid, 0);
+  } catch (error) {
+    return isSystemFault(error) && error.code === "EPERM";
+  }
+}
+
+function isSystemFault(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error && "code" in error;
+}
+
+function unwritable(target: string, cause: NodeJS.ErrnoException): LfmcError {
+  return new LfmcError("io/unreadable", `cannot be written: ${cause.message}`, {
+    subject: target,
+    hint: "check that the folder may be written and that its disk has room, or choose another with -o",
+    cause,
+  });
+}
+
+const interrupts = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** Only an empty folder or an earlier artefact may be replaced: a slip in `-o` must not cost a user's files. */
 async function checkReplaceable(target: string): Promise<void> {

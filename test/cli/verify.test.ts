@@ -391,6 +391,12 @@ describe("weights inside", () => {
     await forge(({ weights }) => ({ weights: weights.map((part) => ({ ...part, sha256, pieces: [sha256] })) }));
     expect(await faults()).toEqual([expect.stringMatching(/^weights\.bin: ends in a trailer/)]);
   });
+
+  test("a library whose manifest names a unit that its target does not have", async () => {
+    await restore(library);
+    await forge(({ variants }) => ({ variants: variants.map((variant) => ({ ...variant, name: "__proto__" })) }));
+    expect(await faults()).toContainEqual(expect.stringMatching(/^manifest\.json: names a variant "__proto__"/));
+  });
 });
 
 /** Files whose every byte the manifest seals. */

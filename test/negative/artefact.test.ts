@@ -82,6 +82,19 @@ describe("manifest.json", () => {
       /logits/,
     ],
     ["slots that lead outside", (m) => ({ limits: { ...m.limits, sessions: 4000 } }), /limits\.sessions/],
+    [
+      "more slots than there is memory, of no bytes",
+      (m) => {
+        const state = { ...m.memory.state, slotBytes: 0, rings: [], checkpoints: { offset: 0, bytes: 0, interval: 128 } };
+        return { memory: { ...m.memory, state }, limits: { ...m.limits, sessions: 2 ** 40 } };
+      },
+      /slotBytes/,
+    ],
+    [
+      "variants of one name of 8000 characters",
+      (m) => ({ variants: [...m.variants, ...m.variants].map((variant) => ({ ...variant, name: "v".repeat(8000) })) }),
+      /name "v+/,
+    ],
     ["a longer context", (m) => ({ limits: { ...m.limits, context: 2 ** 31 } }), /checkpoints|checksum/],
     [
       "parts that are longer than their region",
@@ -98,6 +111,16 @@ describe("manifest.json", () => {
     const changed = { ...manifest, ...change(manifest) };
     const error = await refused(() => speak(write({ ...changed, checksum: manifestChecksum(changed) })));
     expect(error.message).toMatch(named);
+  });
+
+  test("a hundred thousand files, the last of them twice, take no longer than reading them", async () => {
+    const [source] = manifest.sources;
+    const sources = Array.from({ length: 100_000 }, (_, i) => ({ path: `source-${i}.c`, sha256: source?.sha256 ?? "0".repeat(64) }));
+    const changed = { ...manifest, sources: [...sources, ...sources.slice(-1)] };
+    const start = performance.now();
+    const error = await refused(() => parseManifest({ ...changed, checksum: manifestChecksum(changed) }));
+    expect(error.message).toContain('"source-99999.c" twice');
+    expect(performance.now() - start).toBeLessThan(3000);
   });
 
   test("any damage is refused properly or does no harm", async () => {

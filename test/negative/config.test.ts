@@ -4,9 +4,10 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../compiler/import/config.ts";
+import { readConversation, readTools } from "../../compiler/import/conversation.ts";
 import { importModel } from "../../compiler/import/model.ts";
 import { caseFolder } from "../golden/read.ts";
-import { damaged, edits, outcome, refusedCompile, valid, workFolder, writeFiles, type JsonObject } from "./support.ts";
+import { damaged, edits, outcome, refused, refusedCompile, valid, workFolder, writeFiles, type JsonObject } from "./support.ts";
 
 const folder = await workFolder();
 const { config } = valid;
@@ -105,6 +106,32 @@ describe("generation_config.json", () => {
     const error = await refusedCompile(join(folder, "out"), { model, randomWeights: 1 });
     expect(error.code).toBe("config/invalid");
     expect(error.subject).toContain("generation_config.json");
+  });
+});
+
+describe("files of conversations and tools", () => {
+  const nested = `${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`;
+  test.each<readonly [string, (path: string) => Promise<unknown>, string, string]>([
+    ["tools nested too deeply", readTools, `[{"name":"x","parameters":${nested}}]`, "nested too deeply"],
+    [
+      "calls nested too deeply",
+      readConversation,
+      `{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"x","arguments":${nested}}}]}]}`,
+      "nested too deeply",
+    ],
+    ["tools that are no list", readTools, "{}", "a list of functions"],
+    ["a role that nobody has", readConversation, '{"messages":[{"role":"wizard"}]}', "messages.0.role"],
+  ])("%s", async (_, read, text, fact) => {
+    const path = join(await writeFiles(join(folder, "chat"), { "file.json": text }), "file.json");
+    const error = await refused(() => read(path));
+    expect(error.code).toBe("config/invalid");
+    expect(error.message).toContain(fact);
+  });
+
+  test("of parameters with a key __proto__, nothing reaches a prototype", async () => {
+    const text = '[{"name":"x","parameters":{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}}]';
+    await readTools(join(await writeFiles(join(folder, "chat"), { "file.json": text }), "file.json"));
+    expect(Object.prototype).not.toHaveProperty("polluted");
   });
 });
 

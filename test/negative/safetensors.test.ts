@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { compile } from "../../compiler/index.ts";
@@ -75,6 +76,13 @@ describe("model.safetensors", () => {
     ["integers for weights", changed({ dtype: "I32" }), "safetensors/tensor", "I32"],
     ["a dtype of no name", changed({ dtype: "__proto__" }), "safetensors/tensor", "__proto__"],
     ["a dtype that is a number", changed({ dtype: 1 }), "safetensors/tensor", "dtype 1"],
+    ["a dtype of 3000 characters", changed({ dtype: "F".repeat(3000) }), "safetensors/tensor", 'dtype "FFFF'],
+    [
+      "a key of 3000 characters twice",
+      safetensors(`{"${"k".repeat(3000)}":1,"${"k".repeat(3000)}":1}`, data),
+      "safetensors/header",
+      "twice",
+    ],
     ["offsets beyond the file", changed({ data_offsets: [0, 2 ** 52] }), "safetensors/tensor", "bytes"],
     ["negative offsets", changed({ data_offsets: [-256, 0] }), "safetensors/tensor", "data_offsets"],
     ["offsets the wrong way round", changed({ data_offsets: [256, 0] }), "safetensors/tensor", "data_offsets"],
@@ -128,6 +136,7 @@ describe("a sharded checkpoint", () => {
       JSON.stringify({ weight_map: Object.fromEntries(Object.entries(map).filter(([name]) => name !== norm)) }),
       norm,
     ],
+    ["a shard's name of 3000 characters", index({ [norm]: `${"a".repeat(3000)}.safetensors` }), "expected the name"],
     ["a map on the prototype", `{"__proto__":{"weight_map":${JSON.stringify(map)}}}`, "weight_map is absent"],
     ["a map that is a list", JSON.stringify({ weight_map: names }), "weight_map"],
     ["no JSON", "weights", "not JSON"],
@@ -188,6 +197,15 @@ describe("names reach no file of an artefact but as data", () => {
     const texts = await textsBelow(output);
     expect(texts).toContain(norm);
     for (const name of nasty.filter(({ length }) => length > 2)) expect(texts).not.toContain(name);
+  });
+
+  test("a chat template, in the script that carries it", async () => {
+    const template = `${nasty.join("\n")}</script>{{ 7 * 7 }}\ud800`;
+    const model = await writeFiles(join(folder, "templated"), { "config.json": configText, "chat_template.jinja": template });
+    const output = join(folder, "templated-out");
+    await compile({ model, target: "wasm-simd", features: ["simd128"], output, randomWeights: 1, context: 32 });
+    const module: unknown = await import(pathToFileURL(join(output, "chat_template.js")).href);
+    expect(module).toMatchObject({ default: await readFile(join(model, "chat_template.jinja"), "utf8") });
   });
 
   test("any folder's name becomes a package name of plain characters", async () => {

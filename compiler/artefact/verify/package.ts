@@ -116,8 +116,13 @@ interface ExpectedFile {
 
 /** The text files that the target writes round the code; without package.json, which is there to be edited. A library's hold the hash of its weights. */
 async function writtenFiles(folder: string, manifest: Manifest, weightsHash: string | null): Promise<readonly ExpectedFile[]> {
-  const { target, files } = manifest;
-  if (target !== "wasm-simd" && weightsHash === null) return [];
+  const { target, files, variants } = manifest;
+  if (target !== "wasm-simd") {
+    if (weightsHash === null) return [];
+    const known = cTargets[target].variants.map(({ name }) => name);
+    const other = variants.find(({ name }) => !known.includes(name));
+    if (other) throw invalid("manifest.json", `names a variant "${other.name}", which --target ${target} does not have`);
+  }
   const chatTemplate = files.chatTemplate === null ? null : new TextDecoder().decode(await readText(folder, files.chatTemplate));
   const input = { manifest, license: null, chatTemplate, weightsHash: weightsHash ?? "" };
   const written = target === "wasm-simd" ? packageFiles(input) : cTargets[target].files(input);
