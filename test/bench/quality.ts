@@ -57,7 +57,7 @@ export const encodings: readonly Encoding[] = [
   { flags: "--quant q4_0 --activations f32", options: { quant: "q4_0", activations: "f32" } },
   { flags: "--quant q3_0", options: { quant: "q3_0" } },
   { flags: "--quant q3_0 --calibrate", options: { quant: "q3_0", calibrate: calibrationText } },
-  ...[5, 4.5, 4, 3.75].map((budget) => ({ flags: `--budget ${budget} --calibrate`, options: { budget, calibrate: calibrationText } })),
+  ...[5, 4.5, 4].map((budget) => ({ flags: `--budget ${budget} --calibrate`, options: { budget, calibrate: calibrationText } })),
 ];
 
 /** Of the cache. */
