@@ -20,7 +20,7 @@ const models = {
   "350M": { model: shape, randomWeights: 1 },
 } as const;
 const targets = { WASM: "wasm-simd", C: process.arch === "arm64" ? "c-arm" : "c-x86" } as const;
-const quants = ["f16", "q8_0", "q4_1", "q4_0", "q3_0"] as const;
+const quants = ["q8_0", "q4_1", "q4_0", "q3_0"] as const;
 const work = { prompt: 16, decode: 64, depth: 0 };
 
 const folder = await mkdtemp(join(tmpdir(), "lfmc-encodings-"));
