@@ -55,6 +55,8 @@ export function verifyKernels(programs: readonly VariantProgram[]): void {
 export interface PreparedGraph {
   readonly graph: Graph;
   readonly numerics: Numerics;
+  /** Whether any matrix is rounded for a text. */
+  readonly isCalibrated: boolean;
   readonly warnings: readonly string[];
   /** What becomes of quantised tensors: import/encoding-notes. */
   readonly notes: readonly string[];
@@ -62,7 +64,13 @@ export interface PreparedGraph {
 
 /** What the interpreter runs under the contract, and what is planned. Throws usage/flag for tensor types that cannot be met. */
 export function preparedGraph(
-  { graph, store, formats, choices = [] }: Pick<ImportedModel, "graph" | "store"> & Partial<Pick<RefinedModel, "formats" | "choices">>,
+  {
+    graph,
+    store,
+    formats,
+    choices = [],
+    isCalibrated = false,
+  }: Pick<ImportedModel, "graph" | "store"> & Partial<Pick<RefinedModel, "formats" | "choices" | "isCalibrated">>,
   options: NumericOptions,
 ): PreparedGraph {
   const keepOf = (tensor: string): WeightEncoding => required(store.tensors.get(tensor), `tensor ${tensor}`).keep;
@@ -76,7 +84,7 @@ export function preparedGraph(
   });
   const passes = standardPasses({ weights: encodingOf, activations: numerics.activations, kv: numerics.kv });
   const prepared = runPasses(graph, passes);
-  return { graph: prepared, numerics, warnings, notes: [...choices, ...encodingNotes(prepared, store.tensors)] };
+  return { graph: prepared, numerics, isCalibrated, warnings, notes: [...choices, ...encodingNotes(prepared, store.tensors)] };
 }
 
 interface PlanInput {

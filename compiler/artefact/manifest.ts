@@ -84,7 +84,7 @@ export function buildManifest(input: ManifestInput): Manifest {
     sources: [],
     weights: region.parts,
     tensors: constants.map((constant) => packedTensor(constant, weights)),
-    quantization: { weights: weightsName(numerics), activations: draft.graph.nodes.some(readsGroups) ? "q8" : "f32", kv: numerics.kv },
+    quantization: { weights: weightsName(draft), activations: draft.graph.nodes.some(readsGroups) ? "q8" : "f32", kv: numerics.kv },
     sampling: model.sampling,
     tokens: model.tokens,
     files: { tokenizer: files.tokenizer, tokenizerConfig: files.tokenizerConfig, chatTemplate: files.chatTemplate },
@@ -103,11 +103,16 @@ export function manifestFile(manifest: Manifest): PackageFile {
   return { path: "manifest.json", text: `${JSON.stringify(manifest, null, 2)}\n` };
 }
 
-/** `q4_0`, `q4_0 but model.embed_tokens.*=q8_0`, `4.5 bits`, each perhaps `, calibrated`. */
-function weightsName({ quant, tensorTypes, budget, calibrate }: Draft["numerics"]): string {
+/** `q4_0`, `q4_0 but model.embed_tokens.*=q8_0`, `keep (q4_0, q8_0)`, `4.5 bits (q3_0, q4_0)`, each perhaps `, calibrated`. */
+function weightsName({ numerics, constants, isCalibrated }: Draft): string {
+  const { quant, tensorTypes, budget } = numerics;
+  const matrices = new Set(constants.flatMap(({ form, encoding }) => (form.kind === "panels" ? [encoding] : [])));
+  // Routers are matrices in f32, whatever is asked.
+  const encodings = matrices.size === 1 ? [...matrices] : [...matrices].filter((encoding) => encoding !== "f32").toSorted();
   const formats = budget === undefined ? quant : `${budget} bits`;
+  const named = budget === undefined && quant !== "keep" ? formats : `${formats} (${encodings.join(", ")})`;
   const exceptions = tensorTypes.length === 0 ? "" : ` but ${tensorTypes.join(", ")}`;
-  return `${formats}${exceptions}${budget === undefined && calibrate === undefined ? "" : ", calibrated"}`;
+  return `${named}${exceptions}${isCalibrated ? ", calibrated" : ""}`;
 }
 
 /** Whether a node makes 8-bit activations. */

@@ -28,7 +28,7 @@ export function compileCommand(): Command {
       wordList<EngineFeature>(engineFeatures),
     )
     .option("--tuned <file>", "plan with the tiles that lfmc tune found best; they change speed and scratch memory, never results")
-    .option("--name <name>", "name of the package (default: the folder's)")
+    .option("--name <name>", "name of the package (default: the folder's, or the .gguf file's)")
     .option("--random-weights <seed>", "compile the shape alone, with generated weights", wholeNumber())
     .option("--shard-size <bytes>", "largest weights file, e.g. 100MB (default: 25MB)", byteCount)
     .option(
@@ -36,7 +36,7 @@ export function compileCommand(): Command {
       "put the weights into each module, not into files: for small models; with --features simd128 there is one module",
     )
     .option("--emit <stages>", `write stages as text into the artefact: ${emitStages.join(", ")}`, wordList<EmitStage>(emitStages))
-    .option("--dry-run", "plan only; prints the memory plan to the byte")
+    .option("--dry-run", "plan only; prints the memory plan to the byte (a --budget is measured all the same)")
     .option("--json", "print the result as JSON");
   return addRefinementFlags(addNumericFlags(command)).action(async (model: string, { json, tensorType, ...flags }: Flags) => {
     const result = await compile({

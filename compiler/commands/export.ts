@@ -1,13 +1,16 @@
 /** `lfmc export`: a model to a GGUF file, for llama.cpp and its kin. */
+import { fstatSync, statSync } from "node:fs";
 import { Command } from "commander";
 import { chatTemplateOf, checkTokenizer } from "../artefact/model-files.ts";
 import { planExport, type ExportPlan } from "../export/export-model.ts";
 import { tensorBytes, writeGguf } from "../export/gguf-file.ts";
 import type { TokenizerFiles } from "../export/tokenizer-metadata.ts";
+import type { Graph } from "../graph/types.ts";
 import { readModelJson } from "../import/model-file.ts";
 import { importModel, type ModelFiles } from "../import/model.ts";
 import type { NumericOptions } from "../options.ts";
 import { preparedGraph } from "../pipeline.ts";
+import { budgetFormats } from "../quantize/index.ts";
 import { refineModel } from "../refine.ts";
 import { wholeNumber } from "./flags.ts";
 import { addRefinementFlags, addWeightFlags, type NumericFlags } from "./numeric-flags.ts";
@@ -21,13 +24,14 @@ export function exportCommand(): Command {
     .description("write a model as a GGUF file, which llama.cpp reads")
     .argument("<model>", "a model's folder, its config.json, or a GGUF file")
     .requiredOption("-o, --output <file>", "the file to write: NAME.gguf")
-    .option("--name <name>", "what the file calls the model (default: the model's name)")
+    .option("--name <name>", "what the file calls the model (default: the folder's or the file's name)")
     .option("--random-weights <seed>", "export the shape alone, with generated weights", wholeNumber())
     .option("--json", "print the result as JSON");
   return addRefinementFlags(addWeightFlags(command)).action(exportModel);
 }
 
 async function exportModel(model: string, { json, tensorType, ...flags }: Flags): Promise<void> {
+  const intoStdout = isStdout(flags.output);
   const result = await exportGguf({
     ...flags,
     ...(tensorType === undefined ? {} : { tensorTypes: tensorType }),
@@ -36,7 +40,15 @@ async function exportModel(model: string, { json, tensorType, ...flags }: Flags)
   });
   progress(null);
   warn(result.warnings);
-  print(json ? JSON.stringify(result, null, 2) : describe(result));
+  const summary = json ? JSON.stringify(result, null, 2) : describe(result);
+  // Where stdout is the file, the summary would end up in it.
+  if (intoStdout) process.stderr.write(`${summary}\n`);
+  else print(summary);
+}
+
+function isStdout(path: string): boolean {
+  const [file, stdout] = [statSync(path, { throwIfNoEntry: false }), fstatSync(1)];
+  return file?.ino === stdout.ino && file.dev === stdout.dev && !file.isCharacterDevice();
 }
 
 export interface ExportOptions extends NumericOptions {
@@ -64,6 +76,9 @@ export interface ExportResult {
   readonly warnings: readonly string[];
 }
 
+/** Formats for which a file has a type of their size. */
+const ownFormats = budgetFormats.filter(({ name }) => name !== "q3_0");
+
 /**
  * Writes a model as a GGUF file: whole, or not at all. Throws what importing does, config/unsupported for what such a file cannot say,
  * usage/flag, io/unreadable.
@@ -79,7 +94,7 @@ export async function exportGguf({
   const model = await importModel(path, { randomWeights });
   try {
     await checkTokenizer(model);
-    const refined = await refineModel(model, numerics, ({ stage, done, total }) => onProgress?.(stage, done, total));
+    const refined = await refineModel(model, numerics, ({ stage, done, total }) => onProgress?.(stage, done, total), ownFormats);
     const { graph, warnings, notes } = preparedGraph(refined, numerics);
     const tokenizer = await tokenizerOf(model.files);
     const plan = planExport({ model: refined, tokenizer, graph, name: name ?? model.name });
@@ -89,8 +104,8 @@ export async function exportGguf({
       name: name ?? model.name,
       weightBytes,
       tensors: countsOf(plan.tensors),
-      notes,
-      warnings: [...model.warnings, ...warnings, ...plan.warnings],
+      notes: [...notes, ...typeNotes(graph)],
+      warnings: [...refined.warnings, ...warnings, ...plan.warnings, ...nameWarnings(output)],
     };
   } finally {
     await model.store.close();
@@ -116,6 +131,18 @@ async function write(output: string, { metadata, tensors }: ExportPlan, onProgre
     }),
   );
   return total;
+}
+
+function nameWarnings(output: string): readonly string[] {
+  return output.toLowerCase().endsWith(".gguf")
+    ? []
+    : [`${output}: programs that read such files, lfmc too, want a name that ends in .gguf`];
+}
+
+/** What the file has no type of its own for. */
+function typeNotes(graph: Graph): readonly string[] {
+  const has = graph.constants.some(({ type }) => type.encoding === "q3_0");
+  return has ? ["q3_0: the same numbers in Q4_0, the smallest type that holds them"] : [];
 }
 
 function describe({ output, name, weightBytes, tensors, notes }: ExportResult): string {

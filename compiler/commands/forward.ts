@@ -84,7 +84,7 @@ async function interpretModel<Result>(
     const refined = await refineModel(model, options, stageBar);
     const { graph, warnings } = preparedGraph(refined, options);
     progress(null);
-    warn([...model.warnings, ...warnings]);
+    warn([...refined.warnings, ...warnings]);
     return use(await interpretedLogits({ ...refined, graph }, "contract", chunk));
   } finally {
     await model.store.close();

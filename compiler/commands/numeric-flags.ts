@@ -8,7 +8,10 @@ import { weightFormats } from "../passes/index.ts";
 export function addWeightFlags(command: Command, about = ""): Command {
   return command
     .addOption(
-      new Option("--quant <format>", `${about}encoding of the weights; keep is the checkpoint's (default: q4_0)`).choices(weightFormats),
+      new Option(
+        "--quant <format>",
+        `${about}encoding of the weights; keep is the checkpoint's (default: q4_0, or keep of a .gguf file that holds groups)`,
+      ).choices(weightFormats),
     )
     .option("--tensor-type <glob=format>", `${about}exception by tensor name, e.g. 'model.embed_tokens.*=q8_0' (repeatable)`, collect);
 }

@@ -1,11 +1,11 @@
 /** Files that a command writes for its user: whole, or not at all. */
 import { rmSync } from "node:fs";
-import { lstat, open, rename, rm, type FileHandle } from "node:fs/promises";
+import { open, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { constants } from "node:os";
 import { LfmcError } from "../errors.ts";
 
 /**
- * Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. A device, a pipe or a link is written into.
+ * Puts the file in its place when it is whole; leaves nothing beside it where that cannot be. A device or a pipe is written into, a link followed.
  * Throws io/unreadable.
  */
 export async function writeWhole(path: string, file: string | Uint8Array): Promise<void> {
@@ -17,8 +17,10 @@ export async function writeWhole(path: string, file: string | Uint8Array): Promi
  * throws as an LfmcError.
  */
 export async function writeAside(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const found = await lstat(path).catch(() => null);
-  const aside = found && !found.isFile() && !found.isDirectory() ? path : `${path}.${process.pid}.partial`;
+  // Behind a link, what is there is replaced, and the link stays.
+  const place = await realpath(path).catch(() => path);
+  const found = await stat(path).catch(() => null);
+  const aside = found && !found.isFile() && !found.isDirectory() ? path : `${place}.${process.pid}.partial`;
   const interrupted = (signal: NodeJS.Signals): void => {
     if (aside !== path) rmSync(aside, { force: true });
     process.exit(128 + constants.signals[signal]);
@@ -31,7 +33,7 @@ export async function writeAside(path: string, write: (file: FileHandle) => Prom
     } finally {
       await file.close();
     }
-    if (aside !== path) await rename(aside, path);
+    if (aside !== path) await rename(aside, place);
   } catch (cause) {
     if (aside !== path) await rm(aside, { force: true });
     if (cause instanceof LfmcError) throw cause;

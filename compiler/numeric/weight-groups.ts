@@ -132,7 +132,7 @@ export interface GroupedWeights extends Groups {
   readonly offset: number;
   /** Every scale is a normal f16 when this is "f16", every minimum one or +0. */
   readonly format: ScaleFormat;
-  /** All scales and minimums were multiplied by 2^exponent, so that no scale is a subnormal f16; the epilogue undoes it. */
+  /** All scales and minimums were multiplied by 2^exponent, so that none is a subnormal f16; the epilogue undoes it. */
   readonly exponent: number;
 }
 
@@ -186,15 +186,9 @@ export function storedScaleBits(scale: number, { format, exponent }: ScaleStorag
   return (bits + 0xfff + ((bits >>> 13) & 1)) & ~0x1fff;
 }
 
-/**
- * The bits of a stored minimum, of eleven significant bits too. What a half could hold as a subnormal alone becomes 0 or the smallest normal half,
- * whichever is nearer: off by half a step of the tensor's smallest scale at most. There is no -0.
- */
+/** The bits of a stored minimum, of eleven significant bits too; 0 has no sign. */
 export function storedMinimumBits(minimum: number, storage: ScaleStorage): number {
-  const moved = storage.format === "f16" ? f(minimum * 2 ** storage.exponent) : minimum;
-  if (moved === 0) return 0;
-  if (storage.format === "f32" || Math.abs(moved) >= f16MinNormal) return storedScaleBits(minimum, storage);
-  return Math.abs(moved) < f16MinNormal / 2 ? 0 : f32ToF16(Math.sign(moved) * f16MinNormal);
+  return minimum === 0 ? 0 : storedScaleBits(minimum, storage);
 }
 
 /** A minimum as stored. */
@@ -248,22 +242,18 @@ export function stackGroups(parts: readonly Groups[]): Groups {
   return { rows, columns, u, scales, minimums };
 }
 
-/**
- * The smallest and largest magnitude of what a tensor's groups are scaled by, as they come. Minimums count where they are large, and where they
- * are all that a group is made of.
- */
+/** The smallest and largest magnitude of a tensor's scales and minimums, but for zeros, as they come. */
 export class ScaleRange {
   #smallest = Infinity;
   #largest = 0;
 
   add({ scales, minimums }: Pick<Groups, "scales" | "minimums">): void {
-    for (let group = 0; group < scales.length; group++) {
-      const scale = Math.abs(scales[group] ?? 0);
-      const minimum = Math.abs(minimums?.[group] ?? 0);
-      const smaller = scale > 0 ? scale : minimum;
-      const larger = Math.max(scale, minimum);
-      if (larger > this.#largest) this.#largest = larger;
-      if (smaller > 0 && smaller < this.#smallest) this.#smallest = smaller;
+    for (const values of minimums ? [scales, minimums] : [scales]) {
+      for (const value of values) {
+        const magnitude = Math.abs(value);
+        if (magnitude > this.#largest) this.#largest = magnitude;
+        if (magnitude > 0 && magnitude < this.#smallest) this.#smallest = magnitude;
+      }
     }
   }
 

@@ -35,10 +35,14 @@ export function groupBytes({ bits, hasMinimums }: GroupFormat): number {
 /** The formats that a budget chooses among, the smallest first. */
 export const budgetFormats: readonly GroupFormat[] = Object.values(groupFormats).toSorted((a, b) => groupBytes(a) - groupBytes(b));
 
-/** Refuses a budget that no matrix could meet, before anything is measured. Throws usage/flag. */
-export function checkBudget(budget: number): void {
-  const smallest = (8 * groupBytes(required(budgetFormats[0], "a format"))) / groupSize;
+/** Refuses a budget that no matrix could meet or use up, before anything is measured. Throws usage/flag. */
+export function checkBudget(budget: number, formats: readonly GroupFormat[]): void {
+  const [smallest = 0, ...larger] = formats.map((format) => (8 * groupBytes(format)) / groupSize);
   if (!(budget >= smallest)) throw tooSmall(budget, smallest);
+  const largest = larger.at(-1) ?? smallest;
+  if (budget <= largest) return;
+  const hint = `give ${largest} or less, or leave it out and take --quant f16`;
+  throw new LfmcError("usage/flag", `${budget} bits a weight are more than the largest format takes`, { subject: flag, hint });
 }
 
 function tooSmall(budget: number, smallest: number): LfmcError {

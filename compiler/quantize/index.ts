@@ -4,7 +4,7 @@
  */
 import type { Constant, Graph } from "../graph/types.ts";
 import type { WeightStore } from "../import/weight-store.ts";
-import type { GroupFormatName } from "../numeric/weight-groups.ts";
+import type { GroupFormat, GroupFormatName } from "../numeric/weight-groups.ts";
 import { checkBudget, chooseWithin } from "./budget.ts";
 import { calibrate, type OnProgress } from "./calibrate.ts";
 import { calibratedStore } from "./calibrated-store.ts";
@@ -12,6 +12,7 @@ import { readDenseModel, weightCount, type DenseModel } from "./dense-model.ts";
 import { sampleWindows } from "./sample.ts";
 import { measureCosts } from "./sensitivity.ts";
 
+export { budgetFormats } from "./budget.ts";
 export type { OnProgress } from "./calibrate.ts";
 export { calibratedStore } from "./calibrated-store.ts";
 
@@ -22,6 +23,8 @@ export interface ImproveOptions {
   readonly bos: number | null;
   /** Mean bits a weight; null: formats are not chosen. */
   readonly budget: number | null;
+  /** What a budget chooses among, the smallest first. */
+  readonly formats: readonly GroupFormat[];
   /** The constants whose format a budget chooses: the graph's matrices. */
   readonly matrices: readonly Constant[];
   readonly onProgress?: OnProgress | undefined;
@@ -52,8 +55,8 @@ const probeLength = 256;
  * meanwhile. Throws what reading weights does, and usage/flag for a budget that cannot be met.
  */
 export async function improve(graph: Graph, store: WeightStore, options: ImproveOptions): Promise<Improved> {
-  const { tokens, bos, budget, matrices, onProgress } = options;
-  if (budget !== null) checkBudget(budget);
+  const { tokens, bos, budget, matrices, formats, onProgress } = options;
+  if (budget !== null) checkBudget(budget, formats);
   const model = await readDenseModel(graph, store);
   const counts = tokenCounts(model);
   const windowCount = Math.floor(counts.calibration / windowLength);
@@ -64,7 +67,7 @@ export async function improve(graph: Graph, store: WeightStore, options: Improve
   const improved = calibratedStore(store, calibration);
   if (budget === null) return { store: improved, formats: null };
   const probes = probesOf(windows, counts.probe);
-  const costs = await measureCosts({ model, store, calibration, windows: probes, matrices, onProgress });
+  const costs = await measureCosts({ model, store, calibration, windows: probes, matrices, formats, onProgress });
   const { chosen, bytes, loss } = chooseWithin(costs, budget);
   const byTensor = new Map(matrices.flatMap(({ sources }, i) => sources.flatMap(({ tensor }) => formatOf(tensor, chosen[i]))));
   return {

@@ -8,7 +8,8 @@ import type { Constant, Row } from "../graph/types.ts";
 import type { WeightStore } from "../import/weight-store.ts";
 import { exp } from "../numeric/exp.ts";
 import { blockSize, groupSize, roundUp } from "../numeric/quantize.ts";
-import { budgetFormats, groupBytes, type FormatCost, type MatrixCosts } from "./budget.ts";
+import type { GroupFormat } from "../numeric/weight-groups.ts";
+import { groupBytes, type FormatCost, type MatrixCosts } from "./budget.ts";
 import type { Calibration, OnProgress } from "./calibrate.ts";
 import { FactorCache, rangesOf, type RowRange } from "./calibrated-store.ts";
 import { denseConstant, denseData, evaluate, evaluateChanged, type DenseModel, type Values } from "./dense-model.ts";
@@ -25,7 +26,9 @@ export interface Sensitivities {
   readonly store: WeightStore;
   readonly calibration: Calibration;
   readonly windows: readonly (readonly number[])[];
-  /** The matrices that may have any format. */
+  /** Formats to choose among, the coarsest first. */
+  readonly formats: readonly GroupFormat[];
+  /** The matrices that may have any of them. */
   readonly matrices: readonly Constant[];
   readonly onProgress?: OnProgress | undefined;
 }
@@ -37,13 +40,14 @@ export async function measureCosts({
   calibration,
   windows,
   matrices,
+  formats,
   onProgress,
 }: Sensitivities): Promise<readonly MatrixCosts[]> {
   const probes = windows.map((window) => probeOf(model, window));
   const factors = new FactorCache(calibration);
   const costs: MatrixCosts[] = [];
   for (const matrix of matrices) {
-    const { values, losses } = await roundEverywhere(matrix, store, calibration, factors);
+    const { values, losses } = await roundEverywhere(matrix, formats, store, calibration, factors);
     const changed = denseConstant(matrix, values);
     const divergence = probes.reduce((sum, probe) => sum + probe.divergence(matrix, changed.data), 0) / probes.length;
     const coarsest = required(losses[0], "coarsest format");
@@ -53,7 +57,7 @@ export async function measureCosts({
     costs.push({
       name: matrix.name,
       weights: values.length,
-      costs: budgetFormats.map((format, i): FormatCost => {
+      costs: formats.map((format, i): FormatCost => {
         const loss = format.name === kept ? 0 : divergence * share(required(losses[i], format.name));
         return { format: format.name, bytes: bytesIn(matrix, calibration, groupBytes(format)), loss };
       }),
@@ -81,12 +85,13 @@ function bytesIn({ sources, type }: Constant, calibration: Calibration, group: n
 interface RoundedMatrix {
   /** The matrix in the coarsest format. */
   readonly values: Float32Array;
-  /** The loss of sampled rows in each of `budgetFormats`. */
+  /** The loss of sampled rows in each of the formats. */
   readonly losses: readonly number[];
 }
 
 async function roundEverywhere(
   matrix: Constant,
+  formats: readonly GroupFormat[],
   store: WeightStore,
   calibration: Calibration,
   factors: FactorCache,
@@ -94,22 +99,22 @@ async function roundEverywhere(
   const ranges = matrix.sources.flatMap(({ tensor, start, count }) =>
     rangesOf(calibration, tensor, start, count).map((range) => ({ tensor, range })),
   );
-  const coarsest = required(budgetFormats[0], "a format");
+  const coarsest = required(formats[0], "a format");
   const perRange = Math.max(1, Math.floor(sampledRows / ranges.length));
   const parts: Float32Array[] = [];
-  const losses = budgetFormats.map(() => 0);
+  const losses = formats.map(() => 0);
   for (const { tensor, range } of ranges) {
     const rows = await store.readRows(tensor, range.start, range.count);
     const width = rows.length / range.count;
     const factor = factors.get(tensor, range, width);
     parts.push(roundedValues(coarsest, roundRows(coarsest, rows, range.count, factor).groups, width));
     const sample = sampleOf(rows, range, width, perRange);
-    budgetFormats.forEach((format, i) => (losses[i] = (losses[i] ?? 0) + sampleLoss(format, sample, factor)));
+    formats.forEach((format, i) => (losses[i] = (losses[i] ?? 0) + sampleLoss(format, sample, factor)));
   }
   return { values: joined(parts), losses };
 }
 
-function sampleLoss(format: (typeof budgetFormats)[number], sample: Float32Array, factor: Factor): number {
+function sampleLoss(format: GroupFormat, sample: Float32Array, factor: Factor): number {
   return roundRows(format, sample, sample.length / factor.width, factor).loss;
 }
 

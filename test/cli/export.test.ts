@@ -1,10 +1,10 @@
 /** `lfmc export` as a user types it. */
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, lstat, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { caseFolder } from "../golden/read.ts";
 import { demoFolder, shapesFolder, workFolder } from "../model/support.ts";
-import { json, lfmc, output } from "./support.ts";
+import { json, lfmc, output, record } from "./support.ts";
 
 const folder = await workFolder();
 
@@ -24,7 +24,31 @@ test("writes the same file every time, and prints what is in it", async () => {
   expect((await readFile(second)).equals(await readFile(first))).toBe(true);
   const kept = await output(["export", first, "-o", second]);
   expect(kept).toContain("a, 3905024 bytes of weights");
-  expect(kept).toContain("47 tensors in Q4_0: kept bit for bit");
+  expect(kept).toContain("47 matrices in Q4_0: kept bit for bit");
+});
+
+test("a file is replaced when the new one is whole, also through a link to the model itself", async () => {
+  const [real, link] = [join(folder, "real.gguf"), join(folder, "link.gguf")];
+  const model = join(caseFolder("dense-tiny"), "model.Q8_0.gguf");
+  await copyFile(model, real);
+  await symlink(real, link);
+  const { status, stderr } = await lfmc(["export", real, "-o", link]);
+  expect(status, stderr).toBe(0);
+  expect((await lstat(link)).isSymbolicLink()).toBe(true);
+});
+
+test("a budget chooses among types that the file has", async () => {
+  const file = join(folder, "budget.gguf");
+  const ids = join(folder, "ids.json");
+  await writeFile(ids, JSON.stringify(Array.from({ length: 1024 }, (_, i) => (i * i) % 97)));
+  const model = caseFolder("dense-tiny");
+  const finished = await lfmc(["export", model, "-o", file, "--budget", "5", "--calibrate", ids, "--json"]);
+  const types = Object.keys(record(record(JSON.parse(finished.stdout)).tensors));
+  expect(types).toContain("Q8_0");
+  expect(types).not.toContain("Q3_0");
+  const { status, stderr } = await lfmc(["export", model, "-o", file, "--budget", "4", "--calibrate", ids]);
+  expect(status).toBe(2);
+  expect(stderr).toContain("give 4.5 or more");
 });
 
 test("exports a shape alone, with generated weights", async () => {

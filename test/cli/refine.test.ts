@@ -8,12 +8,15 @@ import { json, lfmc, output, record } from "./support.ts";
 
 const folder = await workFolder();
 const model = caseFolder("dense-tiny");
-const mixture = caseFolder("moe-tiny");
 const tokens = join(folder, "tokens.json");
 const text = join(folder, "text.txt");
+/** As many tokens as are enough to say nothing of their number. */
+const calibration = join(folder, "calibration.json");
 
 beforeAll(async () => {
-  await writeFile(tokens, JSON.stringify(readGolden("dense-tiny").ids));
+  const { ids } = readGolden("dense-tiny");
+  await writeFile(tokens, JSON.stringify(ids));
+  await writeFile(calibration, JSON.stringify(Array.from({ length: 1024 }, (_, i) => ids[(i * i) % ids.length])));
   await writeFile(text, "It is a truth universally acknowledged");
 });
 
@@ -30,8 +33,8 @@ function formatsOf(manifest: Readonly<Record<string, unknown>>): ReadonlySet<unk
 }
 
 test.each([
-  { name: "dense, calibrated", path: model, flags: ["--calibrate", tokens] },
-  { name: "a mixture, within a budget", path: mixture, flags: ["--budget", "5", "--calibrate", tokens] },
+  { name: "dense, calibrated", path: model, flags: ["--calibrate", calibration] },
+  { name: "dense, within a budget", path: model, flags: ["--budget", "5", "--calibrate", calibration] },
 ])("$name: the artefact has the interpreter's bits, which are not those of plain rounding", async ({ name, path, flags }) => {
   const artefact = join(folder, name.replace(/\W+/g, "-"));
   const notes = await json(["compile", path, "-o", artefact, "--features", "simd128", ...flags]);
@@ -45,10 +48,22 @@ test.each([
   const manifest = await json(["inspect", artefact]);
   const hasBudget = flags.includes("--budget");
   expect(formatsOf(manifest).size > 1).toBe(hasBudget);
-  expect(record(manifest.quantization).weights).toBe(
-    hasBudget ? `${flags[flags.indexOf("--budget") + 1]} bits, calibrated` : "q4_0, calibrated",
-  );
+  const formats = [...formatsOf(manifest)].map(String).toSorted().join(", ");
+  expect(record(manifest.quantization).weights).toBe(hasBudget ? `5 bits (${formats}), calibrated` : "q4_0, calibrated");
   expect(JSON.stringify(notes.notes).includes("bits a weight")).toBe(hasBudget);
+});
+
+test("a file that holds groups, and floats, leave a calibration nothing to do, which is told", async () => {
+  for (const [path, flags] of [
+    [join(model, "model.Q4_0.gguf"), []],
+    [model, ["--quant", "f16"]],
+  ] as const) {
+    const artefact = join(folder, "nothing");
+    const { status, stderr } = await lfmc(["compile", path, "-o", artefact, "--features", "simd128", "--calibrate", calibration, ...flags]);
+    expect(status).toBe(0);
+    expect(stderr).toContain("nothing was calibrated");
+    expect(record((await json(["inspect", artefact])).quantization).weights).not.toContain("calibrated");
+  }
 });
 
 test("a budget leaves out what --tensor-type names", async () => {
@@ -64,7 +79,7 @@ test("a budget leaves out what --tensor-type names", async () => {
     "--budget",
     "3.5",
     "--calibrate",
-    tokens,
+    calibration,
     "--tensor-type",
     `${embedding}=q8_0`,
   ]);
@@ -74,6 +89,7 @@ test("a budget leaves out what --tensor-type names", async () => {
 
 test.each([
   { flags: ["--budget", "2"], status: 2, code: "usage/flag", says: "smallest formats" },
+  { flags: ["--budget", "9"], status: 2, code: "usage/flag", says: "largest format" },
   { flags: ["--budget", "4.5", "--quant", "q8_0"], status: 2, code: "usage/flag", says: "--quant" },
   { flags: ["--budget", "-1"], status: 2, code: "", says: "expected a number" },
   { flags: ["--calibrate", "/nowhere/text.txt"], status: 1, code: "io/missing", says: "cannot be read" },

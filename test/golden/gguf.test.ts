@@ -64,8 +64,8 @@ test("says what it does with the types", async () => {
   const model = await importModel(ggufOf("dense-tiny", "Q4_0"));
   await model.store.close();
   const notes = (quant?: "q8_0") => encodingNotes(preparedGraph(model, quant ? { quant } : {}).graph, model.store.tensors);
-  expect(notes()).toEqual(["25 tensors in Q4_0: kept bit for bit"]);
-  expect(notes("q8_0")).toEqual(["25 tensors in Q4_0: rounded anew, to q8_0"]);
+  expect(notes()).toEqual(["25 matrices in Q4_0: kept bit for bit"]);
+  expect(notes("q8_0")).toEqual(["25 matrices in Q4_0: kept, in groups of q8_0"]);
 });
 
 test("the command line reads it", async () => {

@@ -207,6 +207,7 @@ describe("metadata", () => {
     ["no architecture", withoutKey("general.architecture"), "gguf/metadata", "general.architecture is missing"],
     ["another architecture", withKey("general.architecture", text("llama")), "config/unsupported", 'general.architecture is "llama"'],
     ["no block count", withoutKey("lfm2.block_count"), "gguf/metadata", "lfm2.block_count is missing"],
+    ["no base of the positions", withoutKey("lfm2.rope.freq_base"), "gguf/metadata", "lfm2.rope.freq_base is missing"],
     ["2^31 blocks", withKey("lfm2.block_count", u32(2 ** 31)), "gguf/metadata", "lfm2.block_count is 2147483648"],
     ["a block count that is a string", withKey("lfm2.block_count", text("1")), "gguf/metadata", "expected a whole number"],
     ["a block count that is a float", withKey("lfm2.block_count", f32(1)), "gguf/metadata", "expected a whole number"],

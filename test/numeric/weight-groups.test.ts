@@ -10,6 +10,7 @@ import {
   storedMinimum,
   storedMinimumBits,
   storedScale,
+  storeGroups,
 } from "../../compiler/numeric/weight-groups.ts";
 import { groupOf, matrices, quantizeWeights } from "./matrices.ts";
 
@@ -216,11 +217,17 @@ describe("storage of scales", () => {
     );
   });
 
-  test("a minimum below the normal halves becomes 0 or the least of them, whichever is nearer, and 0 has no sign", () => {
-    const f16 = { format: "f16", exponent: 3 } as const;
-    const least = 2 ** -14;
-    const cases = [0, -0, 2 ** -19, -(2 ** -19), 2 ** -18, -(2 ** -18), 2 ** -17, 0.75];
-    expect(cases.map((minimum) => storedMinimum(minimum, f16))).toEqual([0, 0, 0, 0, least, -least, least, 6]);
+  test("a minimum that would be a subnormal half moves all scales and minimums, and 0 has no sign", () => {
+    const groups = {
+      rows: 1,
+      columns: 64,
+      u: new Uint8Array(64),
+      scales: Float32Array.of(0.5, 0.25),
+      minimums: Float32Array.of(2 ** -19, -0),
+    };
+    const { format, exponent, scales, minimums } = storeGroups(groupFormats.q4_1, groups);
+    expect({ format, exponent }).toEqual({ format: "f16", exponent: 5 });
+    expect([...scales, ...(minimums ?? [])]).toEqual([16, 8, 2 ** -14, 0]);
     expect(storedMinimumBits(-0, { format: "f32", exponent: 0 })).toBe(0);
     expect(storedMinimum(2 ** -40 + 2 ** -60, { format: "f32", exponent: 0 })).toBe(2 ** -40);
   });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { evaluate, readDenseModel, denseData, type DenseModel } from "../../compiler/quantize/dense-model.ts";
 import { calibrate, type Calibration } from "../../compiler/quantize/calibrate.ts";
 import { calibratedStore } from "../../compiler/quantize/calibrated-store.ts";
-import { improve, spreadWindows } from "../../compiler/quantize/index.ts";
+import { budgetFormats, improve, spreadWindows } from "../../compiler/quantize/index.ts";
 import { sampleWindows } from "../../compiler/quantize/sample.ts";
 import { importModel, type ImportedModel } from "../../compiler/import/model.ts";
 import { groupFormats } from "../../compiler/numeric/weight-groups.ts";
@@ -131,7 +131,7 @@ describe("a mixture of experts", () => {
     const names = matricesOf(model.graph);
     const matrices = model.graph.constants.filter(({ name }) => names.has(name));
     const tokens = Array.from({ length: 24 }, (_, i) => (7 * i * i) % 256);
-    const { store, formats } = await improve(model.graph, model.store, { tokens, bos: 1, budget: 4.5, matrices });
+    const { store, formats } = await improve(model.graph, model.store, { tokens, bos: 1, budget: 4.5, formats: budgetFormats, matrices });
     try {
       expect(formats?.bits).toBeLessThanOrEqual(4.5);
       expect(formats?.byTensor.size).toBe(matrices.flatMap(({ sources }) => sources).length);

@@ -5,7 +5,7 @@
  */
 import type { WeightEncoding } from "../../graph/types.ts";
 import { f16ToF32 } from "../../numeric/half.ts";
-import type { GroupFormatName } from "../../numeric/weight-groups.ts";
+import type { GroupFormat, GroupFormatName } from "../../numeric/weight-groups.ts";
 import { keptFloats, type FloatType } from "../weight-store.ts";
 
 const f = Math.fround;
@@ -292,6 +292,12 @@ export function blockTypeOf(id: number): BlockType | undefined {
 /** The type of this name; undefined where there is none. */
 export function blockTypeNamed(name: string): BlockType | undefined {
   return byName.get(name);
+}
+
+/** Whether groups of a format hold a type's numbers as they are: the format it is kept in, or one with room around them. */
+export function holdsExactly(type: BlockType, format: GroupFormat): boolean {
+  if (type.kind !== "blocks" || !type.exact) return false;
+  return type.keep === format.name || (!type.hasMinimums && !format.hasMinimums && type.offset <= format.offset && format.bits === 8);
 }
 
 /** Bytes of a row of `width` values, a multiple of the type's. */

@@ -53,7 +53,7 @@ export function configOf(metadata: MetadataReader, tensors: ReadonlyMap<string, 
     intermediate_size: keys.needSame("feed_forward_length"),
     block_auto_adjust_ff_dim: false,
     norm_eps: metadata.need(keys.name("attention.layer_norm_rms_epsilon"), keys.real("attention.layer_norm_rms_epsilon")),
-    rope_parameters: { rope_type: "default", rope_theta: keys.real("rope.freq_base") },
+    rope_parameters: { rope_type: "default", rope_theta: metadata.need(keys.name("rope.freq_base"), keys.real("rope.freq_base")) },
     tie_word_embeddings: !tensors.has("output.weight"),
     max_position_embeddings: keys.needWhole("context_length"),
     ...tokensOf(metadata),
@@ -172,13 +172,15 @@ function expertsOf(keys: ArchitectureKeys, tensors: ReadonlyMap<string, GgufTens
   if (gating !== sigmoidGating) {
     return unsupported(keys.metadata.file, `${keys.name("expert_gating_func")} is ${gating}`, "LFM2-MoE's router has the sigmoid, 2");
   }
+  // llama.cpp takes 0 for none, too.
+  const scale = keys.real("expert_weights_scale") ?? 0;
   return {
     num_experts: keys.needWhole("expert_count"),
     num_experts_per_tok: keys.needWhole("expert_used_count"),
     moe_intermediate_size: keys.needSame("expert_feed_forward_length"),
     num_dense_layers: keys.whole("leading_dense_block_count") ?? 0,
     norm_topk_prob: keys.metadata.flag(keys.name("expert_weights_norm")) ?? true,
-    routed_scaling_factor: keys.real("expert_weights_scale") ?? 1,
+    routed_scaling_factor: scale === 0 ? 1 : scale,
     use_expert_bias: [...tensors.keys()].some((name) => name.endsWith(".exp_probs_b.bias")),
   };
 }

@@ -9,7 +9,7 @@ import type { GroupFormat, Groups } from "../../numeric/weight-groups.ts";
 import { floatBytes, notFinite, readExactly, readFloats, type OpenFile } from "../file-floats.ts";
 import { shown } from "../schema-error.ts";
 import { checkRange, roundedGroups, rowShape, type TensorInfo, type WeightStore } from "../weight-store.ts";
-import { rowBytes, type BlockNumbers, type BlockRow, type BlockType } from "./blocks.ts";
+import { holdsExactly, rowBytes, type BlockNumbers, type BlockRow, type BlockType } from "./blocks.ts";
 import type { GgufTensor } from "./header.ts";
 import type { Shard } from "./shards.ts";
 import { checkpointNamesOf, isTaps } from "./tensor-names.ts";
@@ -57,8 +57,9 @@ export class GgufStore implements WeightStore {
   async readGroups(tensor: string, format: GroupFormat, start: number, count: number): Promise<Groups> {
     const found = this.#find(tensor, start, count);
     const { type } = found;
-    const isOwn = type.kind === "blocks" && type.exact && type.keep === format.name;
-    return isOwn ? await ownGroups(found, type, format, start, count) : await this.#rounded(tensor, format, start, count);
+    return type.kind === "blocks" && holdsExactly(type, format)
+      ? await ownGroups(found, type, format, start, count)
+      : await this.#rounded(tensor, format, start, count);
   }
 
   readonly #rounded = roundedGroups((tensor, start, count) => this.readRows(tensor, start, count));
