@@ -13,7 +13,6 @@ const longest = [
   "cli/compile",
   "model/artefact",
   "native/bench",
-  "native/timer",
   "native/model",
   "cli/usage",
   "c/library",

@@ -52,12 +52,6 @@ test.for<{ toolchain: Toolchain; flags: readonly string[]; allowed: readonly Out
   { toolchain: gcc, flags: ["-march=native"], allowed: ["same bits"] },
   { toolchain: clang, flags: ["-ffast-math"], allowed: ["does not compile"] },
   { toolchain: clang, flags: ["-ffp-contract=fast", "-mfma"], allowed: ["refuses to run"] },
-  {
-    toolchain: clang,
-    flags: ["-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"],
-    allowed: ["does not compile", "refuses to run", "same bits"],
-  },
-  { toolchain: clang, flags: ["-freciprocal-math"], allowed: ["does not compile", "refuses to run", "same bits"] },
   { toolchain: clang, flags: ["-march=native"], allowed: ["same bits"] },
 ])("$toolchain.name $flags", { timeout: 120_000 }, async ({ toolchain, flags, allowed }, context) => {
   const reason = obstacle({ needs: [], target: "c-x86", cpu: "" }, toolchain);

@@ -81,7 +81,7 @@ test.each([...atoms.values()])("$name, interpreted", (atom) => {
       const before = imageOf(each);
       expect(outputOf(before, interpreted(each, before))).toBe(expectedOf(atom, product));
     }),
-    { numRuns: 16 },
+    { numRuns: 8 },
   );
 });
 

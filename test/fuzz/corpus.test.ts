@@ -10,7 +10,7 @@ import { targets } from "./targets.ts";
 const folder = await mkdtemp(join(tmpdir(), "lfmc-fuzz-"));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 const corpus = fileURLToPath(new URL("corpus/", import.meta.url));
-const cases = 120;
+const cases = 80;
 const seed = 20261126;
 
 describe.each(targets)("$name", (target) => {

@@ -23,7 +23,7 @@ const formats: readonly { readonly options: NumericOptions; readonly english: bo
   { options: { quant: "q4_0", activations: "f32" }, english: false },
   { options: { quant: "q8_0", activations: "f32", kv: "q8_0" }, english: true },
   { options: { quant: "q4_0", tensorTypes: ["model.embed_tokens.*=q8_0", "*.w2.*=f16", "*.q_proj.*=f32"] }, english: false },
-  { options: { quant: "q3_0" }, english: true },
+  { options: { quant: "q3_0" }, english: false },
   { options: { quant: "q4_1" }, english: false },
   { options: { quant: "q3_0", activations: "f32", tensorTypes: ["model.embed_tokens.*=q4_1"] }, english: false },
 ];
