@@ -25,8 +25,9 @@ export interface RefinedModel extends ImportedModel {
 }
 
 /**
- * Refines a model as it was imported; without `calibrate` and `budget` it stays as it is. A budget chooses among `formats`, the smallest first. Throws usage/flag for a budget that cannot be met, run/input
- * for a text that cannot be used, and what reading weights does.
+ * Refines a model as it was imported; without `calibrate` and `budget` it stays as it is. A budget chooses among `formats`, the smallest first.
+ * Throws usage/flag for a budget that cannot be met, run/input for a text that cannot be used, plan/memory where the model does not fit, and what
+ * reading weights does.
  */
 export async function refineModel(
   model: ImportedModel,
