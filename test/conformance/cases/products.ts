@@ -20,6 +20,7 @@ const grouped: readonly GroupEncoding[] = [
 const nibbles: readonly GroupEncoding[] = [
   { weights: "q3_0", scales: "f16" },
   { weights: "q4_1", scales: "f16" },
+  { weights: "q4_1", scales: "f32" },
 ];
 const floatTiles = tilesOf([4, 2, 1]);
 const padded = (rows: number): number => roundUp(rows, panelRows);
