@@ -63,6 +63,11 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD");
 }
 
+/** A refusal of the operating system: no right, no room, too long a name. Its message names the path. */
+export function isSystemFault(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error && "code" in error;
+}
+
 /** lfmc itself is at fault: an invariant between two stages does not hold. */
 export class InternalError extends Error {
   override readonly name = "InternalError";

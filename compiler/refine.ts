@@ -12,7 +12,7 @@ import { f32Bytes } from "./kernel/library/lanes.ts";
 import { freeMatrices, parseTensorType, type WeightFormat } from "./passes/index.ts";
 import { groupFormatNamed, type GroupFormat } from "./numeric/weight-groups.ts";
 import { preparedGraph } from "./pipeline.ts";
-import { budgetFormats, improve, type OnProgress } from "./quantize/index.ts";
+import { budgetFormats, improve, weightCount, type OnProgress } from "./quantize/index.ts";
 
 /** A model whose store gives the groups to pack. */
 export interface RefinedModel extends ImportedModel {
@@ -89,7 +89,7 @@ function roundsAny(model: ImportedModel, options: NumericOptions): boolean {
 
 /** Refuses what a calibration cannot hold: all weights in f32, beside the moments of their inputs. Throws plan/memory. */
 function checkMemory({ graph }: ImportedModel): void {
-  const weights = graph.constants.reduce((sum, { type }) => sum + type.shape.reduce((count: number, size) => count * Number(size), 1), 0);
+  const weights = graph.constants.reduce((sum, constant) => sum + weightCount(constant), 0);
   if (weights * f32Bytes < totalmem()) return;
   throw new LfmcError("plan/memory", `holds ${weights} weights in f32, and this machine has ${totalmem()} bytes of memory`, {
     subject: "calibration",

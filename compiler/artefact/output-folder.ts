@@ -3,9 +3,9 @@
  */
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
-import { constants } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import { LfmcError } from "../errors.ts";
+import { isSystemFault, LfmcError } from "../errors.ts";
+import { cleanedUp } from "./interruption.ts";
 import { isArtefact } from "./is-artefact.ts";
 
 /**
@@ -21,28 +21,22 @@ export async function writeAside<Result>(output: string, write: (folder: string)
     throw new LfmcError("io/exists", "cannot be made a folder", { subject: dirname(target), hint: "choose another folder with -o", cause });
   });
   const aside = besideName(target, "partial");
-  // An interrupted compile must not leave its half of an artefact either.
-  const interrupted = (signal: NodeJS.Signals): void => {
-    try {
-      // Files that are being written meanwhile may turn up in a folder that was just emptied.
-      rmSync(aside, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
-    } finally {
-      process.exit(128 + constants.signals[signal]);
-    }
+  // Files that are being written meanwhile may turn up in a folder that was just emptied.
+  const clean = (): void => {
+    rmSync(aside, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 });
   };
-  for (const signal of interrupts) process.once(signal, interrupted);
-  try {
-    await rm(aside, { recursive: true, force: true });
-    await mkdir(aside);
-    const result = await write(aside);
-    replace(target, aside);
-    return result;
-  } catch (error) {
-    await rm(aside, { recursive: true, force: true }).catch(() => undefined);
-    throw isSystemFault(error) ? unwritable(target, error) : error;
-  } finally {
-    for (const signal of interrupts) process.off(signal, interrupted);
-  }
+  return await cleanedUp(clean, async () => {
+    try {
+      await rm(aside, { recursive: true, force: true });
+      await mkdir(aside);
+      const result = await write(aside);
+      replace(target, aside);
+      return result;
+    } catch (error) {
+      await rm(aside, { recursive: true, force: true }).catch(() => undefined);
+      throw isSystemFault(error) ? unwritable(target, error) : error;
+    }
+  });
 }
 
 /** Makes a folder, and those above it that are missing. Node's own `recursive` never ends where a file system, such as /proc, takes no folders. */
@@ -102,10 +96,6 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function isSystemFault(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && "syscall" in error && "code" in error;
-}
-
 function unwritable(target: string, cause: NodeJS.ErrnoException): LfmcError {
   return new LfmcError("io/unreadable", `cannot be written: ${cause.message}`, {
     subject: target,
@@ -113,8 +103,6 @@ function unwritable(target: string, cause: NodeJS.ErrnoException): LfmcError {
     cause,
   });
 }
-
-const interrupts = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** Only an empty folder or an earlier artefact may be replaced: a slip in `-o` must not cost a user's files. */
 async function checkReplaceable(target: string): Promise<void> {

@@ -1,7 +1,7 @@
 /** Diagnostics: errors and warnings on stderr, coloured where that is wanted, and the exit status of an error. */
 import pc from "picocolors";
 import { LfmcError as RuntimeError } from "../../runtime/errors.ts";
-import { LfmcError } from "../errors.ts";
+import { isSystemFault, LfmcError } from "../errors.ts";
 import type { Progress } from "../options.ts";
 
 function isInputFault(error: unknown): error is LfmcError | RuntimeError {
@@ -11,11 +11,6 @@ function isInputFault(error: unknown): error is LfmcError | RuntimeError {
 /** 2 for a wrong flag or argument, 1 for everything else. */
 export function exitStatus(error: unknown): 1 | 2 {
   return isInputFault(error) && error.code.startsWith("usage/") ? 2 : 1;
-}
-
-/** A refusal of the operating system that nobody foresaw: no right, no room, too long a name. Its message names the path. */
-function isSystemFault(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && "syscall" in error && "code" in error;
 }
 
 function tell(line: string): void {

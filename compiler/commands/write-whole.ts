@@ -1,7 +1,7 @@
 /** Files that a command writes for its user: whole, or not at all. */
 import { rmSync } from "node:fs";
 import { open, realpath, rename, rm, stat, type FileHandle } from "node:fs/promises";
-import { constants } from "node:os";
+import { cleanedUp } from "../artefact/interruption.ts";
 import { LfmcError } from "../errors.ts";
 
 /**
@@ -21,26 +21,22 @@ export async function writeAside(path: string, write: (file: FileHandle) => Prom
   const place = await realpath(path).catch(() => path);
   const found = await stat(path).catch(() => null);
   const aside = found && !found.isFile() && !found.isDirectory() ? path : `${place}.${process.pid}.partial`;
-  const interrupted = (signal: NodeJS.Signals): void => {
+  const clean = (): void => {
     if (aside !== path) rmSync(aside, { force: true });
-    process.exit(128 + constants.signals[signal]);
   };
-  for (const signal of interrupts) process.once(signal, interrupted);
-  try {
-    const file = await open(aside, "w");
+  await cleanedUp(clean, async () => {
     try {
-      await write(file);
-    } finally {
-      await file.close();
+      const file = await open(aside, "w");
+      try {
+        await write(file);
+      } finally {
+        await file.close();
+      }
+      if (aside !== path) await rename(aside, place);
+    } catch (cause) {
+      if (aside !== path) await rm(aside, { force: true });
+      if (cause instanceof LfmcError) throw cause;
+      throw new LfmcError("io/unreadable", "cannot be written", { subject: path, hint: "choose another file with -o", cause });
     }
-    if (aside !== path) await rename(aside, place);
-  } catch (cause) {
-    if (aside !== path) await rm(aside, { force: true });
-    if (cause instanceof LfmcError) throw cause;
-    throw new LfmcError("io/unreadable", "cannot be written", { subject: path, hint: "choose another file with -o", cause });
-  } finally {
-    for (const signal of interrupts) process.off(signal, interrupted);
-  }
+  });
 }
-
-const interrupts = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

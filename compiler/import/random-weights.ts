@@ -5,6 +5,7 @@
  */
 import { LfmcError } from "../errors.ts";
 import { checkRange, roundedGroups, rowShape, type TensorInfo, type WeightStore } from "./weight-store.ts";
+import { mix } from "../numeric/mix.ts";
 
 /** Centre and standard deviation of a tensor's values. */
 interface Distribution {
@@ -66,12 +67,4 @@ function tensorKey(seed: number, name: string): number {
   let key = mix(seed);
   for (const byte of new TextEncoder().encode(name)) key = mix(key ^ byte);
   return key;
-}
-
-/** A 32-bit hash in which every input bit moves every output bit ("lowbias32", Chris Wellons, public domain). */
-function mix(value: number): number {
-  let x = value | 0;
-  x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
-  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
-  return x ^ (x >>> 16);
 }

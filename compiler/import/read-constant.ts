@@ -22,6 +22,11 @@ export async function readStackedRows(
 ): Promise<Float32Array> {
   const parts: Float32Array[] = [];
   for (const { tensor, from, rows } of rangesOf(sources, start, count)) parts.push(await store.readRows(tensor, from, rows));
+  return joinRows(parts);
+}
+
+/** Runs of rows as one, without a copy where there is but one run. */
+export function joinRows(parts: readonly Float32Array[]): Float32Array {
   const [only] = parts;
   if (only && parts.length === 1) return only;
   const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));

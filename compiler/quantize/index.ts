@@ -12,6 +12,7 @@ import { readDenseModel, weightCount, type DenseModel } from "./dense-model.ts";
 import { sampleWindows } from "./sample.ts";
 import { measureCosts } from "./sensitivity.ts";
 
+export { weightCount } from "./dense-model.ts";
 export { budgetFormats } from "./budget.ts";
 export type { OnProgress } from "./calibrate.ts";
 export { calibratedStore } from "./calibrated-store.ts";

@@ -5,6 +5,7 @@ import { lastAxis } from "../graph/tensor.ts";
 import { exp } from "../numeric/exp.ts";
 import type { OnProgress } from "./calibrate.ts";
 import { denseData, evaluate, type DenseModel } from "./dense-model.ts";
+import { mix } from "../numeric/mix.ts";
 
 /** Windows that are written side by side, a row of a call each. */
 const windowsAtOnce = 8;
@@ -48,12 +49,4 @@ function pick(logits: Float32Array, share: number): number {
 /** A number in [0, 1) that depends on the window and the position alone. */
 function uniform(window: number, position: number): number {
   return (mix(mix(mix(seed) ^ window) ^ position) >>> 8) * 2 ** -24;
-}
-
-/** A 32-bit hash in which every input bit moves every output bit ("lowbias32", Chris Wellons, public domain). */
-function mix(value: number): number {
-  let x = value | 0;
-  x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
-  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
-  return x ^ (x >>> 16);
 }

@@ -5,6 +5,7 @@
 import { required } from "../errors.ts";
 import { lastAxis } from "../graph/tensor.ts";
 import type { Constant, Row } from "../graph/types.ts";
+import { joinRows } from "../import/read-constant.ts";
 import type { WeightStore } from "../import/weight-store.ts";
 import { exp } from "../numeric/exp.ts";
 import { blockSize, groupSize, roundUp } from "../numeric/quantize.ts";
@@ -111,7 +112,7 @@ async function roundEverywhere(
     const sample = sampleOf(rows, range, width, perRange);
     formats.forEach((format, i) => (losses[i] = (losses[i] ?? 0) + sampleLoss(format, sample, factor)));
   }
-  return { values: joined(parts), losses };
+  return { values: joinRows(parts), losses };
 }
 
 function sampleLoss(format: GroupFormat, sample: Float32Array, factor: Factor): number {
@@ -121,19 +122,9 @@ function sampleLoss(format: GroupFormat, sample: Float32Array, factor: Factor): 
 /** At most `most` rows, evenly spread. */
 function sampleOf(rows: Float32Array, { count }: RowRange, width: number, most: number): Float32Array {
   const taken = Math.min(most, count);
-  return joined(
+  return joinRows(
     Array.from({ length: taken }, (_, i) => Math.floor((i * count) / taken)).map((row) => rows.subarray(row * width, (row + 1) * width)),
   );
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 /** A window as the model itself reads it. */
