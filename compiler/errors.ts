@@ -63,8 +63,14 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\uFFFD");
 }
 
-/** A refusal of the operating system: no right, no room, too long a name. Its message names the path. */
-export function isSystemFault(error: unknown): error is NodeJS.ErrnoException {
+/** A refusal of the operating system: no right, no room, too long a name. */
+export interface SystemFault extends Error {
+  /** EACCES, ENOSPC and the like. */
+  readonly code: string;
+}
+
+/** Whether the operating system refused; such an error's message names the path. */
+export function isSystemFault(error: unknown): error is SystemFault {
   return error instanceof Error && "syscall" in error && "code" in error;
 }
 

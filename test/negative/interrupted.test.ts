@@ -111,7 +111,7 @@ describe("the system refuses", () => {
   test("a file that may not grow, as on a full disk", async () => {
     const parent = await writeFiles(join(folder, "full"), { "artefact/manifest.json": '"lfmc-artefact"' });
     const limited = ["-c", 'ulimit -f 40; exec "$@"', "sh", process.execPath, ...cli, "-o", join(parent, "artefact")];
-    const { status, stderr } = spawnSync("sh", limited, { encoding: "utf8" });
+    const { status, stderr } = spawnSync("sh", limited, { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } });
     expect(stderr).toMatch(/^error: .*artefact: cannot be written: EFBIG.* \[io\/unreadable\]\nhint: .*\n$/);
     expect(status).toBe(1);
     expect(await readdir(parent)).toEqual(["artefact"]);
