@@ -59,6 +59,8 @@ export interface PackageInput {
   readonly chatTemplate: string | null;
   /** sha256 of the packed tensors. */
   readonly weightsHash: string;
+  /** Whether a library is to be a Python package too. */
+  readonly python: boolean;
 }
 
 /** Bare kernels: a WebAssembly module over an imported memory, with what it needs beside the variant's features, or a C source to be built. */

@@ -1,18 +1,19 @@
 /** The npm-shaped package round C sources: the same JavaScript entry as a module's, and how to build and use the library without it. */
 import type { Manifest } from "../../runtime/manifest.ts";
-import { commonFiles, factRows, grouped, partExamples, usageExample } from "../package.ts";
+import { commonFiles, factRows, grouped, npmName, partExamples, usageExample } from "../package.ts";
 import type { PackageFile, PackageInput } from "../target.ts";
 import { withPrefix } from "./project.ts";
+import { moduleName } from "./python-project.ts";
 
 /** All text files but the C project's own, the declarations, the manifest and the runtime's own. */
 export function cPackageFiles(input: PackageInput): readonly PackageFile[] {
   return [
     ...commonFiles(input, { main: { types: "./index.d.ts", default: "./index.js" }, parts: {} }),
-    { path: "README.md", text: readme(input.manifest) },
+    { path: "README.md", text: readme(input) },
   ];
 }
 
-function readme(manifest: Manifest): string {
+function readme({ manifest, python }: PackageInput): string {
   const { name, model, memory, limits, variants, tokens } = manifest;
   const first = tokens.bos ?? 0;
   const example = withPrefix(embeddingExample.replace("@first@", String(first)), name);
@@ -46,7 +47,7 @@ ${usageExample(manifest, [
   "npm install --install-links FOLDER           # after make; or the tarball that `npm pack FOLDER` makes of it then",
   "deno run --allow-read --allow-ffi main.mjs   # or bun main.mjs, or npm install koffi && node main.mjs",
 ])}
-${partExamples(manifest)}
+${partExamples(manifest)}${python ? pythonSection(manifest) : ""}
 ## Size
 
 | | |
@@ -54,6 +55,37 @@ ${partExamples(manifest)}
 ${factRows(manifest)}
 | arena | ${grouped(memory.bytes)} bytes, fixed when the model was compiled, and ${grouped(memory.threadBytes)} for each thread |
 | rows a call | ${limits.prefillChunk}, of which ${limits.logitRows} may want logits |
+`;
+}
+
+/** The package in a program, as a section of the README. */
+function pythonSection(manifest: Manifest): string {
+  const { name, files, tokens } = manifest;
+  const module = moduleName(name);
+  const [prompt, output, needs] =
+    files.tokenizer === null
+      ? [`[${tokens.bos ?? 0}]`, "part.token", "the standard library alone"]
+      : ['"Once upon a time"', "part.text", "the standard library, and for texts `tokenizers`"];
+  return `
+## Use from Python
+
+\`\`\`sh
+pip install FOLDER                           # or the wheel that \`pip wheel FOLDER\` makes; the library is built by make where it is not built yet
+PYTHONPATH=FOLDER/python python3 main.py     # without installing, after make
+\`\`\`
+
+\`\`\`python
+# main.py
+from ${module} import load
+
+with load(threads=2) as model, model.create_session() as session:
+    for part in session.generate(${prompt}, max_tokens=64):
+        print(${output}, end="${files.tokenizer === null ? " " : ""}", flush=True)
+\`\`\`
+
+The package \`${module}\` (of \`${npmName(manifest)}\`) needs ${needs}. \`model.complete_batch(prompts)\` completes many prompts in shared calls, as many at once as there are session slots;
+\`session.forward(ids)\` and \`model.forward(ids)\` give logits as float32 that \`numpy.asarray\` takes without a copy; \`session.save()\`, \`model.restore(bytes)\` and \`session.rewind(position)\` are exact.
+Types and docstrings have the rest.
 `;
 }
 

@@ -47,7 +47,7 @@ const needs: Readonly<Record<string, string>> = {
   "neon-i8mm": "LFM_CPU_DOTPROD | LFM_CPU_I8MM",
 };
 
-const libraryUnits = ["lfm.c", "lfm_session.c", "lfm_platform.c", "lfm_threads.c", "lfm_weights.c"];
+const libraryUnits = ["lfm.c", "lfm_session.c", "lfm_sample.c", "lfm_platform.c", "lfm_threads.c", "lfm_weights.c"];
 const commandUnits = ["main.c", "lfm_command.c", "lfm_guess.c", "lfm_bench.c"];
 const headers = ["lfm.h", "lfm_internal.h", "lfm_command.h", "lfm_guess.h"];
 const buildFiles = ["CMakeLists.txt", "Makefile", "lfmConfig.cmake.in", "lfm.pc.in"];
@@ -91,7 +91,7 @@ function named(path: string, name: string): string {
 }
 
 /** Puts the values in; names in capitals are left to CMake. */
-function fill(text: string, values: Readonly<Record<string, string | number>>): string {
+export function fill(text: string, values: Readonly<Record<string, string | number>>): string {
   return text.replace(/@([a-z]\w*)@/g, (_, key: string) => String(values[key] ?? internal(`no value for @${key}@`)));
 }
 

@@ -15,6 +15,7 @@ import { neon } from "./isa/neon.ts";
 import { scalar } from "./isa/scalar.ts";
 import { cPackageFiles } from "./package.ts";
 import { projectFiles, unitPath } from "./project.ts";
+import { pythonFiles } from "./python-project.ts";
 import { takenNames } from "./taken-names.ts";
 import { emitTimer } from "./timer.ts";
 import { emitKernelSource, emitUnit } from "./unit.ts";
@@ -52,7 +53,7 @@ function cTarget(name: keyof typeof instructionSets): Target {
       const text = emitUnit(program, isaOf(variant), options.name);
       return { path: unitPath(options.name, variant.name), pieces: [new TextEncoder().encode(text)], text, features: variant.features };
     },
-    files: (input) => [...projectFiles(projectOf(input)), ...cPackageFiles(input)],
+    files: (input) => [...projectFiles(projectOf(input)), ...cPackageFiles(input), ...(input.python ? pythonFiles(input) : [])],
     emitKernels: (kernels, variant) => ({ kind: "source", text: emitKernelSource(kernels, isaOf(variant)) }),
     emitTimer: (steps, variant) => emitTimer(steps, isaOf(variant)),
   };

@@ -19,7 +19,7 @@ const manifest = fakeManifest(shape);
 const folder = join(await workFolder(), "fake");
 const weights = join(folder, "weights.bin");
 const strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"];
-const units = ["", "_session", "_platform", "_threads", "_weights", "_scalar"].map((part) => `fake${part}.c`);
+const units = ["", "_session", "_sample", "_platform", "_threads", "_weights", "_scalar"].map((part) => `fake${part}.c`);
 const commands = ["main.c", "fake_command.c", "fake_bench.c", "fake_guess.c"];
 
 beforeAll(() => {

@@ -40,7 +40,7 @@ export function writeFakeArtefact(folder: string, shape: FakeShape = {}): Manife
   });
   writeFileSync(join(folder, "manifest.json"), JSON.stringify(manifest));
   copyFileSync(join(root, "dist", "library.js"), join(folder, "runtime.js"));
-  for (const { path, text } of cPackageFiles({ manifest, license: null, chatTemplate: null, weightsHash: "" }))
+  for (const { path, text } of cPackageFiles({ manifest, license: null, chatTemplate: null, weightsHash: "", python: false }))
     writeFileSync(join(folder, path), text);
   return manifest;
 }

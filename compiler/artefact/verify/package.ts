@@ -124,7 +124,8 @@ async function writtenFiles(folder: string, manifest: Manifest, weightsHash: str
     if (other) throw invalid("manifest.json", `names a variant "${other.name}", which --target ${target} does not have`);
   }
   const chatTemplate = files.chatTemplate === null ? null : new TextDecoder().decode(await readText(folder, files.chatTemplate));
-  const input = { manifest, license: null, chatTemplate, weightsHash: weightsHash ?? "" };
+  const python = target !== "wasm-simd" && (await hasFile(folder, "pyproject.toml"));
+  const input = { manifest, license: null, chatTemplate, weightsHash: weightsHash ?? "", python };
   const written = target === "wasm-simd" ? packageFiles(input) : cTargets[target].files(input);
   return written.filter(({ path }) => path !== "package.json").map(({ path, text }) => ({ path, bytes: Buffer.from(text) }));
 }

@@ -37,6 +37,7 @@ const char *lfm_status_text(lfm_status status) {
     case LFM_ERROR_BUFFER: return "the buffer is too small: give it lfm_session_bytes(model, slot) bytes";
     case LFM_ERROR_SNAPSHOT: return "the saved session is damaged: restore the bytes as they were saved";
     case LFM_ERROR_SNAPSHOT_FOREIGN: return "the session was saved by another model: restore it with the artefact that saved it";
+    case LFM_ERROR_LOGITS: return "none of the logits is a number: the weights are altered, copy the artefact's weights.bin again";
   }
   return "unknown status";
 }

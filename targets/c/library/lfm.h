@@ -62,7 +62,8 @@ typedef enum lfm_status {
   LFM_ERROR_ROWS = 13,     /* too many rows or logits, or none */
   LFM_ERROR_BUFFER = 14,
   LFM_ERROR_SNAPSHOT = 15, /* damaged */
-  LFM_ERROR_SNAPSHOT_FOREIGN = 16
+  LFM_ERROR_SNAPSHOT_FOREIGN = 16,
+  LFM_ERROR_LOGITS = 17 /* none of them is a number */
 } lfm_status;
 
 /* The fact and the way out, in one sentence. */
@@ -103,6 +104,25 @@ LFM_API const float *lfm_logits(const lfm_model *model, int32_t index);
 
 /* The likeliest token by those logits, the lowest of equal ones; -1 where there are none, or none of them is a number. */
 LFM_API int32_t lfm_likeliest(const lfm_model *model, int32_t index);
+
+/*
+ * How a token is chosen. `temperature` 0 takes the likeliest; `top_p` 1, `min_p` 0, `repetition_penalty` 1 and `top_k` 0 are off. With the same
+ * seed, below 2^53, the same tokens are drawn again.
+ */
+typedef struct lfm_sampling {
+  double temperature, top_p, min_p, repetition_penalty;
+  uint64_t seed;
+  int32_t top_k;
+} lfm_sampling;
+
+/* Bytes of the room that `lfm_sample` works in, aligned to 8. */
+LFM_API size_t lfm_sampling_bytes(void);
+
+/*
+ * The token that follows the slot's, which the penalty and the draw depend on, by the index-th logits of the last forward: the same on every
+ * target. A setting out of range is refused.
+ */
+LFM_API lfm_status lfm_sample(const lfm_model *model, int32_t slot, int32_t index, const lfm_sampling *sampling, void *room, int32_t *token);
 
 /* Tokens that the slot has evaluated; -1 for no slot. */
 LFM_API int32_t lfm_length(const lfm_model *model, int32_t slot);
