@@ -3,8 +3,8 @@ import { type Command, Option } from "commander";
 import type { Decode } from "../../runtime/index.ts";
 import { decimal, wholeNumber } from "./flags.ts";
 
-/** The values of those flags as commander names them, and as the runtime does. */
-export interface SamplingFlags {
+/** The values of the flags that decide which tokens come, as commander names them, and as the runtime does. */
+export interface ChoiceFlags {
   readonly temperature?: number;
   readonly topK?: number;
   readonly topP?: number;
@@ -12,13 +12,18 @@ export interface SamplingFlags {
   readonly repetitionPenalty?: number;
   readonly seed?: number;
   readonly stop?: readonly string[];
+}
+
+/** The same with those that decide how. */
+export interface SamplingFlags extends ChoiceFlags {
   readonly decode: Decode;
   readonly window?: number;
   readonly maxSeconds?: number;
   readonly prefillChunk?: number;
 }
 
-export function addSamplingFlags(command: Command): Command {
+/** Adds the flags that decide which tokens come. */
+export function addChoiceFlags(command: Command): Command {
   return command
     .option("--temperature <t>", "0 takes the likeliest token (default: the model's)", decimal(0))
     .option("--top-k <k>", "sample among the k likeliest; 0 is off", wholeNumber())
@@ -26,7 +31,12 @@ export function addSamplingFlags(command: Command): Command {
     .option("--min-p <p>", "sample among tokens at least p times as likely as the likeliest", decimal(0, 1))
     .option("--repetition-penalty <r>", "make tokens that occurred less likely; 1 is off", decimal(0.01))
     .option("--seed <s>", "seed of the sampling", wholeNumber())
-    .option("--stop <text>", "end before this text (repeatable)", (text: string, all: readonly string[]) => [...all, text], [])
+    .option("--stop <text>", "end before this text (repeatable)", (text: string, all: readonly string[]) => [...all, text], []);
+}
+
+/** Adds all of them. */
+export function addSamplingFlags(command: Command): Command {
+  return addChoiceFlags(command)
     .addOption(new Option("--decode <method>", "how tokens are found").choices(["greedy", "jacobi", "lookup"]).default("greedy"))
     .option("--window <n>", "most tokens a forward pass where they are guessed (default: 8)", wholeNumber(1))
     .option("--max-seconds <s>", "end after so much time", decimal(0))

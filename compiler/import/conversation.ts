@@ -56,7 +56,12 @@ export type ToolFunction = v.InferOutput<typeof functionSchema>;
 
 /** The conversation in the file at `path`. Throws io/missing, io/unreadable, config/invalid. */
 export async function readConversation(path: string): Promise<Conversation> {
-  return parseWith(conversationSchema, await readJson(path), path);
+  return parseConversation(await readJson(path), path);
+}
+
+/** A conversation that was parsed as part of `file`. Throws config/invalid. */
+export function parseConversation(json: unknown, file: string): Conversation {
+  return parseWith(conversationSchema, json, file);
 }
 
 /**

@@ -60,8 +60,8 @@ export function repeatedKey(text: string): string | null {
   return null;
 }
 
-/** The index after the closing quote of the string that opens at `start`. */
-function stringEnd(text: string, start: number): number {
+/** The index after the closing quote of the string that opens at `start`, in a valid JSON text. */
+export function stringEnd(text: string, start: number): number {
   let at = start + 1;
   while (text.charCodeAt(at) !== 0x22) at += text.charCodeAt(at) === 0x5c ? 2 : 1;
   return at + 1;
