@@ -4,9 +4,11 @@
  * 1 the input or the model is at fault, 2 usage.
  */
 import { Command, CommanderError } from "commander";
+import { batchCommand } from "./commands/batch.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { chatCommand } from "./commands/chat.ts";
 import { compileCommand } from "./commands/compile.ts";
+import { exploreCommand } from "./commands/explore.ts";
 import { exportCommand } from "./commands/export.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { inspectCommand } from "./commands/inspect.ts";
@@ -30,10 +32,12 @@ for (const command of [
   runCommand,
   chatCommand,
   serveCommand,
+  batchCommand,
   forwardCommand,
   exportCommand,
   benchCommand,
   tuneCommand,
+  exploreCommand,
   inspectCommand,
   verifyCommand,
   perplexityCommand,

@@ -2,7 +2,7 @@
  * The compiler's public API: `compile(options)` takes a model to an artefact. This is the composition root, the one place that knows
  * the stages, the targets and the artefact's files.
  */
-import { copyFile, cp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { EmittedCode, Target, TargetVariant } from "../targets/target.ts";
 import type { Manifest, WeightPart } from "../runtime/manifest.ts";
@@ -22,7 +22,7 @@ import { draftPrograms, memoryOf, packWeights, planPrograms, verifyKernels, type
 import { printPlan } from "./plan/print.ts";
 import type { Program } from "./plan/program.ts";
 import { refineModel } from "./refine.ts";
-import { limitTarget, loadTunedTarget } from "./targets.ts";
+import { chosenVariants, loadTunedTarget } from "./targets.ts";
 
 export { LfmcError } from "./errors.ts";
 export { packageVersion } from "./artefact/manifest.ts";
@@ -44,8 +44,7 @@ export interface CompileResult {
 /** Compiles a model. Throws LfmcError where the input is at fault; then nothing was written. */
 export async function compile(options: CompileOptions): Promise<CompileResult> {
   checkOptions(options);
-  const whole = await loadTunedTarget(options.target, options.tuned);
-  const target = options.features ? limitTarget(whole, options.features) : whole;
+  const target = chosenVariants(await loadTunedTarget(options.target, options.tuned), options);
   checkWeightFiles(options, target);
   const { randomWeights, dryRun, budget } = options;
   const imported = await importModel(options.model, { randomWeights, needsShapesAlone: dryRun && budget === undefined });
@@ -117,10 +116,14 @@ async function writeArtefact(
     const unsealed = buildManifest({ model, name, draft, programs, memory, target, weights, region, files, code });
     for (const { code: emitted } of code) await writeFile(join(folder, emitted.path), emitted.pieces);
     const chatTemplate = await chatTemplateOf(model.files);
-    const packaged = target.files({ manifest: unsealed, license: files.license, chatTemplate, weightsHash: region.sha256 });
+    const { python = false } = options;
+    const packaged = target.files({ manifest: unsealed, license: files.license, chatTemplate, weightsHash: region.sha256, python });
     const manifest = withSources(unsealed, packaged);
     const texts = [...packaged, manifestFile(manifest), ...(await bindingFiles(manifest))];
-    for (const { path, text } of texts) await writeFile(join(folder, path), text);
+    for (const { path, text } of texts) {
+      await mkdir(dirname(join(folder, path)), { recursive: true });
+      await writeFile(join(folder, path), text);
+    }
     await copyRuntime(folder, manifest);
     await writeStages(folder, options.emit ?? [], { graph, programs, code: code.map((each) => each.code) });
     return { programs, manifest };

@@ -58,6 +58,8 @@ export interface CompileOptions extends NumericOptions {
   readonly sessions?: number;
   /** What a WebAssembly engine may be asked for; by default everything that helps. */
   readonly features?: readonly EngineFeature[];
+  /** Of the target's variants, those to emit; by default all. */
+  readonly variants?: readonly string[];
   /** A file of `lfmc tune`: the tiles of products. */
   readonly tuned?: string;
   /** Bytes that the plan may take. */
@@ -69,6 +71,8 @@ export interface CompileOptions extends NumericOptions {
   readonly shardSize?: number;
   /** Put the weights into each WebAssembly module instead of files; for small models. */
   readonly embedWeights?: boolean;
+  /** Make the artefact of a C target a Python project too. */
+  readonly python?: boolean;
   /** Stages to write into the artefact as text. */
   readonly emit?: readonly EmitStage[];
   /** Plan only: nothing is read but shapes, and nothing is written. */
@@ -116,7 +120,7 @@ function isPackageName(name: string): boolean {
 }
 
 /** Refuses options that cannot be met, before anything is read. Throws usage/flag. */
-export function checkOptions({ output, dryRun, name, maxMemory, shardSize, embedWeights }: CompileOptions): void {
+export function checkOptions({ output, dryRun, name, maxMemory, shardSize, embedWeights, python, target }: CompileOptions): void {
   if ((output === undefined && !dryRun) || output === "") {
     throw new LfmcError("usage/flag", "is missing", { subject: "-o", hint: "name the artefact's folder, or pass --dry-run" });
   }
@@ -132,6 +136,12 @@ export function checkOptions({ output, dryRun, name, maxMemory, shardSize, embed
     throw new LfmcError("usage/flag", "does not go with --embed-weights, which writes no weights files", {
       subject: "--shard-size",
       hint: "leave one of them out",
+    });
+  }
+  if (python && target === "wasm-simd") {
+    throw new LfmcError("usage/flag", `does not go with --target ${target}: the package calls a C library`, {
+      subject: "--python",
+      hint: "leave it out, or compile with --target c, c-x86 or c-arm",
     });
   }
 }

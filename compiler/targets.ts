@@ -4,7 +4,7 @@ import { LfmcError } from "./errors.ts";
 import { readTunedFile, type TunedFile } from "./import/tuned-file.ts";
 import { widthOf, type DotAtom } from "./kernel/atom.ts";
 import { tileFault } from "./kernel/library/tiles.ts";
-import type { EngineFeature } from "./options.ts";
+import type { CompileOptions, EngineFeature } from "./options.ts";
 
 const cTarget = async (name: "c" | "c-x86" | "c-arm"): Promise<Target> => (await import("../targets/c/target.ts")).cTargets[name];
 
@@ -32,7 +32,7 @@ export async function loadTunedTarget(name: TargetName, file: string | undefined
 const narrowMemory = 2 ** 32;
 
 /** The target with those of its variants alone that engines with `features` run. Throws usage/flag where there is none, or where processors choose. */
-export function limitTarget(target: Target, features: readonly EngineFeature[]): Target {
+function limitTarget(target: Target, features: readonly EngineFeature[]): Target {
   const refuse = (fact: string, hint: string): never => {
     throw new LfmcError("usage/flag", fact, { subject: "--features", hint });
   };
@@ -45,6 +45,23 @@ export function limitTarget(target: Target, features: readonly EngineFeature[]):
   if (variants.length === 0) refuse(`${features.join(",")} is not enough for any variant`, "name simd128 too, which all need");
   const largest = has.has("memory64") ? target.memory.largest : Math.min(target.memory.largest, narrowMemory);
   return { ...target, variants, memory: { ...target.memory, largest } };
+}
+
+/** The target with those of its variants alone that the options ask for. Throws as limitTarget and limitVariants do. */
+export function chosenVariants(target: Target, { features, variants }: Pick<CompileOptions, "features" | "variants">): Target {
+  const limited = features ? limitTarget(target, features) : target;
+  return variants ? limitVariants(limited, variants) : limited;
+}
+
+/** The target with those of its variants alone that `names` lists. Throws usage/flag for a name that none of them has. */
+function limitVariants(target: Target, names: readonly string[]): Target {
+  const known = [...new Set(target.variants.map(({ name }) => name))];
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined) return { ...target, variants: target.variants.filter(({ name }) => names.includes(name)) };
+  throw new LfmcError("usage/flag", `--target ${target.name} has no variant ${JSON.stringify(unknown)} here`, {
+    subject: "--variants",
+    hint: `name some of ${known.join(", ")}`,
+  });
 }
 
 /**

@@ -12,7 +12,7 @@ import {
 } from "../../runtime/manifest.ts";
 import { manifestChecksum } from "../../runtime/manifest-parse.ts";
 import type { ImportedModel, ModelFiles } from "../import/model.ts";
-import type { Node } from "../graph/types.ts";
+import type { Graph, Node } from "../graph/types.ts";
 import type { PackedConstant } from "../plan/constants.ts";
 import type { WeightPlace } from "../plan/plan.ts";
 import type { Draft, VariantProgram } from "../pipeline.ts";
@@ -64,10 +64,7 @@ export function buildManifest(input: ManifestInput): Manifest {
       vocabSize: config.vocabSize,
       hiddenSize: config.hiddenSize,
       layers: config.layers.length,
-      parameters: model.graph.constants.reduce(
-        (sum, { sources }) => sum + sources.reduce((count, source) => count + elements(source), 0),
-        0,
-      ),
+      parameters: parameterCount(model.graph),
       experts: config.moe && { count: config.moe.expertCount, perToken: config.moe.expertsPerToken },
       hash: modelHash(region.sha256, program, numerics.kv),
     },
@@ -118,6 +115,11 @@ function weightsName({ numerics, constants, isCalibrated }: Draft): string {
 /** Whether a node makes 8-bit activations. */
 function readsGroups({ op, attributes }: Node): boolean {
   return op === "quantize" || attributes.quantize === true;
+}
+
+/** Numbers in all weights of a graph, as its model was imported. */
+export function parameterCount({ constants }: Graph): number {
+  return constants.reduce((sum, { sources }) => sum + sources.reduce((count, source) => count + elements(source), 0), 0);
 }
 
 function elements({ count, shape }: { readonly count: number; readonly shape: readonly number[] }): number {

@@ -12,11 +12,15 @@ import { isArtefact } from "./is-artefact.ts";
  * Runs `write` on an empty folder beside `output`, then puts that folder in `output`'s place and returns what `write` did. What was there
  * stays whole until then, whatever ends the process. Throws io/exists before writing, io/unreadable where the system refuses to write.
  */
-export async function writeAside<Result>(output: string, write: (folder: string) => Promise<Result>): Promise<Result> {
+export async function writeAside<Result>(
+  output: string,
+  write: (folder: string) => Promise<Result>,
+  earlier: Earlier = { is: isArtefact, name: "lfmc artefact" },
+): Promise<Result> {
   const target = resolve(output);
   // What cannot be taken away may stay.
   await tidyUp(target).catch(() => undefined);
-  await checkReplaceable(target);
+  await checkReplaceable(target, earlier);
   await makeFolder(dirname(target)).catch((cause: unknown) => {
     throw new LfmcError("io/exists", "cannot be made a folder", { subject: dirname(target), hint: "choose another folder with -o", cause });
   });
@@ -104,15 +108,22 @@ function unwritable(target: string, cause: NodeJS.ErrnoException): LfmcError {
   });
 }
 
-/** Only an empty folder or an earlier artefact may be replaced: a slip in `-o` must not cost a user's files. */
-async function checkReplaceable(target: string): Promise<void> {
+/** A folder that may be replaced. */
+interface Earlier {
+  readonly is: (folder: string) => Promise<boolean>;
+  /** What errors call it. */
+  readonly name: string;
+}
+
+/** Only an empty folder or an earlier one of its kind may be replaced: a slip in `-o` must not cost a user's files. */
+async function checkReplaceable(target: string, earlier: Earlier): Promise<void> {
   const names = await readdir(target).catch((cause: unknown) => {
     if (isMissing(cause)) return [];
     throw new LfmcError("io/exists", "is not a folder", { subject: target, hint: "choose another folder with -o", cause });
   });
   if (names.length === 0) return;
-  if (await isArtefact(target)) return;
-  throw new LfmcError("io/exists", "exists and is no lfmc artefact", { subject: target, hint: "choose an empty or new folder with -o" });
+  if (await earlier.is(target)) return;
+  throw new LfmcError("io/exists", `exists and is no ${earlier.name}`, { subject: target, hint: "choose an empty or new folder with -o" });
 }
 
 function isMissing(error: unknown): boolean {

@@ -1,9 +1,7 @@
 /** Measuring an artefact's model in processes of its own: what is asked of them, what they answer, and how they are started. */
-import { fork } from "node:child_process";
-import { text } from "node:stream/consumers";
 import { extname } from "node:path";
-import { LfmcError as RuntimeError, type ErrorCode } from "../../runtime/index.ts";
-import { internal, required } from "../errors.ts";
+import { internal } from "../errors.ts";
+import { inFreshProcess } from "./fresh-process.ts";
 import type { ModelSpeed, ModelWork } from "./model.ts";
 import { median } from "./timing.ts";
 
@@ -40,11 +38,8 @@ interface Loaded {
   readonly firstTokenSeconds: number;
 }
 
-/** What a process tells: that the model is there, then each measured work; or why it cannot be loaded. */
-export type ModelMessage =
-  | ({ readonly kind: "loaded" } & Loaded)
-  | ({ readonly kind: "measured" } & MeasuredWork)
-  | { readonly kind: "refused"; readonly code: ErrorCode; readonly fact: string; readonly subject: string; readonly hint: string };
+/** What a process tells: that the model is there, then each measured work. */
+export type ModelMessage = ({ readonly kind: "loaded" } & Loaded) | ({ readonly kind: "measured" } & MeasuredWork);
 
 /** Tokens of the prompt whose answer's first token is waited for. */
 export const firstPrompt = 16;
@@ -73,22 +68,14 @@ async function runProcess(
   job: ModelJob,
   onWork: (work: ModelWork) => void,
 ): Promise<{ readonly loaded: Loaded; readonly measured: readonly MeasuredWork[] }> {
-  const messages: ModelMessage[] = [];
-  const process = fork(entry, [JSON.stringify(job)], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
-  process.on("message", (message) => {
-    if (!isMessage(message)) return;
-    messages.push(message);
-    const next = job.works[messages.length - 1];
-    if (next) onWork(next);
+  let told = 0;
+  const [loaded, ...measured] = await inFreshProcess(entry, job, isMessage, {
+    onMessage: () => {
+      const next = job.works[told++];
+      if (next) onWork(next);
+    },
   });
-  const ended = new Promise((resolve, reject) => process.on("error", reject).on("close", resolve));
-  const diagnostics = await text(required(process.stderr, "stderr"));
-  const status = await ended;
-
-  const [loaded, ...measured] = messages;
-  const refused = messages.find(({ kind }) => kind === "refused");
-  if (refused?.kind === "refused") throw new RuntimeError(refused.code, refused.fact, refused);
-  if (status !== 0 || loaded?.kind !== "loaded") return internal(`the measuring process ended with ${String(status)}: ${diagnostics}`);
+  if (loaded?.kind !== "loaded") return internal("the measuring process has loaded nothing");
   return { loaded, measured: measured.filter((message) => message.kind === "measured") };
 }
 

@@ -3,6 +3,7 @@
  * axes logarithmic, multiply-adds per byte to the right and multiply-adds a second upwards. Plain text, made of nothing but the figures;
  * colours follow the reader's scheme, light or dark.
  */
+import { drawing, element, line, textAt, title } from "../chart/svg.ts";
 import type { KernelFigure } from "./kernels.ts";
 import type { Roofs } from "./roofs.ts";
 
@@ -23,6 +24,11 @@ const lineHeight = 15;
 const labelledShare = 0.1;
 /** Radius of a number's disc. */
 const discRadius = 8;
+const quiet = { class: "quiet" } as const;
+const grid = { class: "grid" } as const;
+const roofLine = { class: "roof" } as const;
+const middle = { "text-anchor": "middle" } as const;
+const end = { "text-anchor": "end" } as const;
 /** Classes of the colours, one for each model and number of rows. */
 const colours = ["a", "b", "c", "d", "e", "f", "g"] as const;
 
@@ -54,10 +60,9 @@ export function rooflineSvg(plots: readonly Roofline[]): string {
   const total = heights.reduce((sum, height) => sum + height, 0);
   const placed = parts.map(({ lines }, i) => {
     const top = heights.slice(0, i).reduce((sum, height) => sum + height, 0);
-    return [`<g transform="translate(0 ${top})">`, ...lines, "</g>"].join("\n");
+    return element("g", { transform: `translate(0 ${top})` }, `\n${lines.join("\n")}\n`);
   });
-  const size = `width="${width}" height="${total}" viewBox="0 0 ${width} ${total}"`;
-  return [`<svg xmlns="http://www.w3.org/2000/svg" ${size}>`, `<style>${style}</style>`, ...placed, "</svg>", ""].join("\n");
+  return drawing(width, total, {}, [element("style", {}, style), ...placed]);
 }
 
 interface Drawn {
@@ -82,18 +87,18 @@ function drawPlot(roofline: Roofline): Drawn {
   const below = [...new Set(silent.map(({ record }) => record.kernel))].map((kernel) => `without multiplications: ${kernel}`);
   const bottom = plot.top + plot.height + 52;
   const lines = [
-    textAt(plot.left, 20, `${variant}: ${host}`, "title"),
-    textAt(plot.left, 38, describeRoofs(roofs), "quiet"),
+    textAt(plot.left, 20, `${variant}: ${host}`, { class: "title" }),
+    textAt(plot.left, 38, describeRoofs(roofs), quiet),
     ...drawGrid(axes),
     ...drawRoofs(axes, roofs),
-    ...numbers.map(({ dot, disc }) => line(dot.x, dot.y, disc.x, disc.y, "leader")),
+    ...numbers.map(({ dot, disc }) => line(dot.x, dot.y, disc.x, disc.y, { class: "leader" })),
     ...dots.map((figure) => drawDot(placeOf(axes, figure), figure, colourOf(figure))),
     ...numbers.flatMap(({ figure, disc }, i) => drawNumber(disc, figure, colourOf(figure), i + 1)),
     ...legend.flatMap(({ mark, colour, text }, i) => {
       const y = plot.top + 8 + i * lineHeight;
-      return [textAt(legendLeft, y, mark, colour, "middle"), textAt(legendLeft + 14, y, text)];
+      return [textAt(legendLeft, y, mark, { class: colour, ...middle }), textAt(legendLeft + 14, y, text)];
     }),
-    ...below.map((text, i) => textAt(plot.left, bottom + i * lineHeight, text, "quiet")),
+    ...below.map((text, i) => textAt(plot.left, bottom + i * lineHeight, text, quiet)),
   ];
   const height = Math.max(bottom + below.length * lineHeight, plot.top + 8 + legend.length * lineHeight) + 24;
   return { lines, height };
@@ -145,15 +150,15 @@ function drawGrid({ x, y }: Axes): readonly string[] {
   const bottom = plot.top + plot.height;
   return [
     ...x.decades.flatMap((value) => [
-      line(x.at(value), plot.top, x.at(value), bottom, "grid"),
-      textAt(x.at(value), bottom + 15, String(value), "quiet", "middle"),
+      line(x.at(value), plot.top, x.at(value), bottom, grid),
+      textAt(x.at(value), bottom + 15, String(value), { ...quiet, ...middle }),
     ]),
     ...y.decades.flatMap((value) => [
-      line(plot.left, y.at(value), plot.left + plot.width, y.at(value), "grid"),
-      textAt(plot.left - 6, y.at(value) + 4, String(value / 1e9), "quiet", "end"),
+      line(plot.left, y.at(value), plot.left + plot.width, y.at(value), grid),
+      textAt(plot.left - 6, y.at(value) + 4, String(value / 1e9), { ...quiet, ...end }),
     ]),
-    textAt(plot.left + plot.width / 2, bottom + 30, "multiply-adds per byte", "quiet", "middle"),
-    textAt(plot.left - 6, plot.top - 8, "GMAC/s", "quiet", "end"),
+    textAt(plot.left + plot.width / 2, bottom + 30, "multiply-adds per byte", { ...quiet, ...middle }),
+    textAt(plot.left - 6, plot.top - 8, "GMAC/s", { ...quiet, ...end }),
   ];
 }
 
@@ -165,11 +170,11 @@ function drawRoofs({ x, y }: Axes, { readBandwidth, dotRate, floatRate }: Roofs)
   const start = Math.max(left, lowest / readBandwidth);
   const highest = Math.max(dotRate, floatRate);
   const roof = (rate: number, name: string): readonly string[] => [
-    line(x.at(Math.max(left, rate / readBandwidth)), y.at(rate), x.at(right), y.at(rate), "roof"),
-    textAt(x.at(right) - 4, y.at(rate) - 5, name, "quiet", "end"),
+    line(x.at(Math.max(left, rate / readBandwidth)), y.at(rate), x.at(right), y.at(rate), roofLine),
+    textAt(x.at(right) - 4, y.at(rate) - 5, name, { ...quiet, ...end }),
   ];
   return [
-    line(x.at(start), y.at(start * readBandwidth), x.at(highest / readBandwidth), y.at(highest), "roof"),
+    line(x.at(start), y.at(start * readBandwidth), x.at(highest / readBandwidth), y.at(highest), roofLine),
     ...roof(dotRate, "8 x 4 bit in registers"),
     ...roof(floatRate, "f32 in registers"),
   ];
@@ -205,13 +210,13 @@ function numberPlaces(axes: Axes, figures: readonly KernelFigure[]): readonly Nu
 }
 
 function drawDot({ x, y }: Place, figure: KernelFigure, colour: string): string {
-  return `<circle cx="${coordinate(x)}" cy="${coordinate(y)}" r="3.5" class="dot ${colour}">${titleOf(figure)}</circle>`;
+  return element("circle", { cx: x, cy: y, r: 3.5, class: `dot ${colour}` }, titleOf(figure));
 }
 
 function drawNumber({ x, y }: Place, figure: KernelFigure, colour: string, number: number): readonly string[] {
   return [
-    `<circle cx="${coordinate(x)}" cy="${coordinate(y)}" r="${discRadius}" class="dot ${colour}">${titleOf(figure)}</circle>`,
-    `<text x="${coordinate(x)}" y="${coordinate(y + 3.5)}" class="number">${number}</text>`,
+    element("circle", { cx: x, cy: y, r: discRadius, class: `dot ${colour}` }, titleOf(figure)),
+    textAt(x, y + 3.5, String(number), { class: "number" }),
   ];
 }
 
@@ -219,26 +224,9 @@ function drawNumber({ x, y }: Place, figure: KernelFigure, colour: string, numbe
 function titleOf(figure: KernelFigure): string {
   const { gmacPerSecond, gbPerSecond, roofRatio, shape } = figure.record;
   const rates = `${gmacPerSecond.toFixed(1)} GMAC/s, ${gbPerSecond.toFixed(1)} GB/s, ${roofRatio.toFixed(2)} of its roof`;
-  return `<title>${escaped(`${describe(figure)}: ${rates}; ${shape}`)}</title>`;
-}
-
-function line(x1: number, y1: number, x2: number, y2: number, kind: string): string {
-  const [a, b, c, d] = [x1, y1, x2, y2].map(coordinate);
-  return `<line x1="${a}" y1="${b}" x2="${c}" y2="${d}" class="${kind}"/>`;
-}
-
-function textAt(x: number, y: number, text: string, kind = "", anchor = "start"): string {
-  return `<text x="${coordinate(x)}" y="${coordinate(y)}" class="${kind}" text-anchor="${anchor}">${escaped(text)}</text>`;
-}
-
-function coordinate(value: number): string {
-  return value.toFixed(1);
+  return title(`${describe(figure)}: ${rates}; ${shape}`);
 }
 
 function giga(perSecond: number): string {
   return (perSecond / 1e9).toFixed(1);
-}
-
-function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

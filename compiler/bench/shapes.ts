@@ -80,7 +80,8 @@ function layers(count: number, attention: readonly number[]): ModelConfig["layer
   return Array.from({ length: count }, (_, i) => (attention.includes(i) ? "attention" : "conv"));
 }
 
-function shapeOf(name: string, config: ModelConfig): ImportedModel {
+/** A model of a config alone: enough to plan it. */
+export function shapeOf(name: string, config: ModelConfig): ImportedModel {
   return {
     name,
     config,

@@ -29,8 +29,8 @@ export function fillSlot(model: Model, depth: number, path: string): void {
   }
 }
 
-/** The state of the measured slot, in place. */
-function slotBytes(model: Model, token: number): Uint8Array {
+/** The state of the measured slot, in place. Evaluates `token` at its first position, which is how the memory is found. */
+export function slotBytes(model: Model, token: number): Uint8Array {
   const logits = required(model.forward([{ token, slot, position: 0, wantsLogits: true }])[0], "logits");
   const { memory } = model.manifest;
   const start = logits.byteOffset - memory.logits.offset + memory.state.offset;

@@ -6,7 +6,7 @@ import { emitStages, engineFeatures, type CompileOptions, type EmitStage, type E
 import { targetNames } from "../targets.ts";
 import { printMemory } from "../plan/print.ts";
 import { sessionBytes } from "../plan/state.ts";
-import { byteCount, wholeNumber, wordList } from "./flags.ts";
+import { byteCount, textList, wholeNumber, wordList } from "./flags.ts";
 import { addNumericFlags, addRefinementFlags, type NumericFlags } from "./numeric-flags.ts";
 import { print, progress, stageBar, warn } from "./report.ts";
 
@@ -27,6 +27,7 @@ export function compileCommand(): Command {
       `what an engine may be asked for: ${engineFeatures.join(", ")} (default: every variant that helps)`,
       wordList<EngineFeature>(engineFeatures),
     )
+    .option("--variants <list>", "emit these variants of the target alone, e.g. avx2 (default: all)", textList)
     .option("--tuned <file>", "plan with the tiles that lfmc tune found best; they change speed and scratch memory, never results")
     .option("--name <name>", "name of the package (default: the folder's, or the .gguf file's)")
     .option("--random-weights <seed>", "compile the shape alone, with generated weights", wholeNumber())
@@ -35,6 +36,7 @@ export function compileCommand(): Command {
       "--embed-weights",
       "put the weights into each module, not into files: for small models; with --features simd128 there is one module",
     )
+    .option("--python", "make the artefact of a C target a Python package too: pip install DIR")
     .option("--emit <stages>", `write stages as text into the artefact: ${emitStages.join(", ")}`, wordList<EmitStage>(emitStages))
     .option("--dry-run", "plan only; prints the memory plan to the byte (a --budget is measured all the same)")
     .option("--json", "print the result as JSON");

@@ -36,6 +36,11 @@ export function numberList(text: string): readonly number[] {
   return text.split(",").map((part) => wholeNumber()(part.trim()));
 }
 
+/** Texts separated by commas. */
+export function textList(text: string): readonly string[] {
+  return text.split(",").map((part) => part.trim());
+}
+
 /** Words separated by commas, each one of `allowed`. */
 export function wordList<Word extends string>(allowed: readonly Word[]): (text: string) => readonly Word[] {
   return (text) =>

@@ -48,6 +48,19 @@ const nativeBuilds: Area = {
   builtins: "static",
 };
 
+const batch: Area = {
+  prefix: "compiler/batch/",
+  files: [
+    "compiler/batch/",
+    "compiler/artefact/interruption.ts",
+    "compiler/commands/open-artefact.ts",
+    "compiler/import/",
+    "runtime/",
+    ...foundations,
+  ],
+  builtins: "static",
+};
+
 const core: Area = {
   prefix: "runtime/",
   files: ["runtime/"],
@@ -95,6 +108,11 @@ const areas: readonly Area[] = [
   { prefix: "compiler/cli.ts", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
   { prefix: "compiler/commands/inspect", files: anything, packages: ["commander", "picocolors", ...moduleReaders], builtins: "static" },
   { prefix: "compiler/commands/", files: anything, packages: ["commander", "picocolors"], builtins: "static" },
+  { ...batch, prefix: "compiler/batch/parquet-table.ts", packages: ["hyparquet", "hyparquet-compressors"] },
+  { ...batch, prefix: "compiler/batch/output-parquet.ts", packages: ["hyparquet-writer"] },
+  // A target owns the names of what it emits.
+  { ...batch, prefix: "compiler/batch/ray/", files: [...batch.files, "targets/c/python-project.ts"] },
+  batch,
   { prefix: "compiler/serve/", files: ["compiler/serve/", "runtime/", ...foundations], packages: ["valibot"], builtins: "static" },
   { prefix: "compiler/index.ts", files: anything, builtins: "static" },
   { prefix: "compiler/pipeline.ts", files: anything, builtins: "static" },
@@ -124,6 +142,14 @@ const areas: readonly Area[] = [
   },
   { ...nativeBuilds, prefix: "compiler/native/kernels.ts", packages: ["koffi"] },
   nativeBuilds,
+  { prefix: "compiler/chart/", files: ["compiler/chart/", ...foundations], packages: ["d3-scale", "d3-shape"], builtins: "none" },
+  {
+    prefix: "compiler/explore/",
+    files: ["compiler/", "runtime/"],
+    except: ["compiler/commands/", "compiler/cli.ts", "compiler/serve/", "compiler/batch/", "runtime/chat/", "runtime/json-schema/"],
+    packages: ["valibot"],
+    builtins: "static",
+  },
   { prefix: "compiler/bench/", files: ["compiler/", "runtime/"], types: ["targets/target.ts"], builtins: "static" },
   {
     prefix: "targets/target.ts",

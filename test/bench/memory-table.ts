@@ -1,25 +1,17 @@
 /** `npm run plan:memory`: what every published shape takes in memory, as a Markdown table in megabytes; with `--json`, in bytes. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { required } from "../../compiler/errors.ts";
 import { markdown } from "./markdown.ts";
 import { contexts, plansOf, shapeNames, type ShapePlans } from "./memory.ts";
 
 const sizes = Object.keys(contexts);
 
-const folder = await mkdtemp(join(tmpdir(), "lfmc-memory-"));
-try {
-  const planned: ShapePlans[] = [];
-  for (const shape of await shapeNames()) {
-    process.stderr.write(`${shape}\n`);
-    planned.push(await plansOf(shape, folder));
-  }
-  const shapes = planned.toSorted((a, b) => weightBytes(a) - weightBytes(b));
-  process.stdout.write(process.argv.includes("--json") ? `${JSON.stringify(shapes, null, 2)}\n` : `${table(shapes)}\n\n${note(shapes)}\n`);
-} finally {
-  await rm(folder, { recursive: true, force: true });
+const planned: ShapePlans[] = [];
+for (const shape of await shapeNames()) {
+  process.stderr.write(`${shape}\n`);
+  planned.push(await plansOf(shape));
 }
+const shapes = planned.toSorted((a, b) => weightBytes(a) - weightBytes(b));
+process.stdout.write(process.argv.includes("--json") ? `${JSON.stringify(shapes, null, 2)}\n` : `${table(shapes)}\n\n${note(shapes)}\n`);
 
 function table(shapes: readonly ShapePlans[]): string {
   const titles = [

@@ -1,9 +1,10 @@
-/** A slot's state that went through a file: a model that goes on from it computes the bits of the one that evaluated the tokens. */
+/** A slot's state that went through a file: a model that goes on from it computes the bits of the one that evaluated the tokens; or that was made up. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { checkFits, promptTokens, slot } from "../../compiler/bench/model.ts";
-import { fillSlot } from "../../compiler/bench/slot-file.ts";
+import { fillSlot, slotBytes } from "../../compiler/bench/slot-file.ts";
+import { fillSlotSynthetically } from "../../compiler/bench/synthetic-slot.ts";
 import { required } from "../../compiler/errors.ts";
 import type { Model } from "../../runtime/index.ts";
 import { compileTo, openModel, root, workFolder } from "../model/support.ts";
@@ -32,6 +33,19 @@ test("the state goes from one model to another", async () => {
   fillSlot(second, depth, file);
   expect(next(second)).toEqual(expected);
   expect(next(third)).not.toEqual(expected);
+});
+
+test("a slot that was filled synthetically holds small numbers at every byte, and gives finite logits", async () => {
+  const model = await openModel(artefact);
+  const state = slotBytes(model, 0);
+  fillSlotSynthetically(model);
+  const view = new DataView(state.buffer, state.byteOffset, state.byteLength);
+  for (let at = 0; at + 4 <= state.length; at++) {
+    const size = Math.abs(view.getFloat32(at, true));
+    if (!(size > 1e-4 && size < 0.03)) throw new Error(`${view.getFloat32(at, true)} at ${at}`);
+  }
+  const [logits] = model.forward([{ token: 1, slot, position: 255, wantsLogits: true }]);
+  expect(required(logits, "logits").every(Number.isFinite)).toBe(true);
 });
 
 test("work that does not fit the context is refused", async () => {
