@@ -31,16 +31,19 @@ export function localEngine(model: Model): BatchEngine {
       return { session, outcome: found.done ? null : await answer(session, found.value, settings) };
     };
     const running = new Map<Session, Promise<Finished>>();
-    for (let i = 0; i < model.manifest.limits.sessions; i++) {
-      const session = model.createSession();
-      running.set(session, next(session));
-    }
+    const start = (session: Session): void => {
+      const finished = next(session);
+      // Heard below; and when nobody asks for outcomes any more, nobody shall hear that the model is gone.
+      finished.catch(() => undefined);
+      running.set(session, finished);
+    };
+    for (let i = 0; i < model.manifest.limits.sessions; i++) start(model.createSession());
     while (running.size > 0) {
       const { session, outcome } = await Promise.race(running.values());
       running.delete(session);
       if (outcome === null) continue;
       // Before the outcome is handed over, so that the session does not idle meanwhile.
-      running.set(session, next(session));
+      start(session);
       yield outcome;
     }
   };

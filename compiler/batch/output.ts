@@ -42,11 +42,14 @@ export interface Beside {
  */
 export async function openOutput(path: string, job: Job, { input, overwrite }: Beside): Promise<Output> {
   const place = await placeOf(path, overwrite);
-  if (place === (await realpath(input))) {
-    throw new LfmcError("io/exists", "is the file of prompts itself", { subject: path, hint: "choose another with -o" });
-  }
   const journal = `${place}.partial`;
   const jobFile = `${journal}.job`;
+  if (await isOneOf([place, journal, jobFile], input)) {
+    throw new LfmcError("io/exists", "or what lies beside it is the file of prompts itself", {
+      subject: path,
+      hint: "choose another with -o",
+    });
+  }
   const unclaim = await claim(journal);
   const release = (): void => {
     // What nobody has worked for yet shall not stand in the way of another batch.
@@ -75,6 +78,13 @@ export async function openOutput(path: string, job: Job, { input, overwrite }: B
     unclaim();
     throw error;
   }
+}
+
+/** Whether a file that is there has one of the paths. */
+async function isOneOf(paths: readonly string[], file: string): Promise<boolean> {
+  const real = await realpath(file);
+  const found = await Promise.all(paths.map((path) => realpath(path).catch(() => path)));
+  return found.includes(real);
 }
 
 /** 0 also where there is no file. */

@@ -92,16 +92,25 @@ function promptOf(index: number, { id, ...fields }: Readonly<Record<string, unkn
   };
 }
 
-/** JSON takes whole numbers of any size, if only they are not made JavaScript's. */
 function idOf(id: unknown): string | undefined {
-  if (id === null || id === undefined) return undefined;
-  return typeof id === "bigint" ? String(id) : JSON.stringify(plain(id));
+  return isAbsent(id) ? undefined : jsonOf(id);
+}
+
+/** JSON takes whole numbers of any size, if only they are not made JavaScript's. */
+function jsonOf(value: unknown): string {
+  if (typeof value === "bigint") return String(value);
+  if (Array.isArray(value)) return `[${value.map(jsonOf).join(",")}]`;
+  if (typeof value !== "object" || value === null || value instanceof Date || ArrayBuffer.isView(value))
+    return JSON.stringify(plain(value));
+  const members = Object.entries(value).filter(([, member]) => !isAbsent(member));
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${jsonOf(member)}`).join(",")}}`;
 }
 
 /** A cell as JSON has it: whole numbers are numbers, lists are arrays, and what is null in an object is not there. */
 function plain(value: unknown): unknown {
   if (typeof value === "bigint") return Number(value);
-  if (value instanceof Date) return value.toISOString();
+  // Of a time that is beyond JavaScript's, there is nothing to tell.
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
   if (Array.isArray(value)) return value.map(plain);
   if (ArrayBuffer.isView(value)) return Array.from(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   if (typeof value !== "object" || value === null) return value;

@@ -1,5 +1,4 @@
 /** Prompts from JSON lines, read as they are needed: a file of any size takes the memory of its longest lines. */
-import { createReadStream } from "node:fs";
 import { isJsonObject, parseJson } from "../../runtime/json.ts";
 import { repeatedKey } from "../import/json.ts";
 import { lineError, type PromptLine } from "./prompt-line.ts";
@@ -9,10 +8,10 @@ import { rawMember } from "./raw-member.ts";
 const longestLineBytes = 16 * 2 ** 20;
 const lineFeed = 10;
 
-/** The lines from `first` on. Throws what the system does where the file cannot be read. */
-export async function* jsonlPrompts(path: string, first: number): AsyncGenerator<PromptLine, void, void> {
+/** The lines of a file's bytes from `first` on. Throws what reading them does. */
+export async function* jsonlPrompts(chunks: AsyncIterable<Uint8Array>, first: number): AsyncGenerator<PromptLine, void, void> {
   let index = 0;
-  for await (const bytes of linesOf(createReadStream(path, { highWaterMark: 2 ** 18 }))) {
+  for await (const bytes of linesOf(chunks)) {
     if (index >= first) yield parseLine(index, bytes);
     index++;
   }

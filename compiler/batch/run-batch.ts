@@ -1,5 +1,6 @@
 /** A batch from its files to its output, whatever the engine: begun, or gone on with. */
 import { cleanedUp } from "../artefact/interruption.ts";
+import { LfmcError } from "../errors.ts";
 import type { Manifest, Tokenizer } from "../../runtime/index.ts";
 import type { BatchSettings, OpenEngine } from "./engine.ts";
 import { runFront, type FrontParts } from "./front.ts";
@@ -56,6 +57,10 @@ export interface BatchSummary {
 export async function runBatch(options: BatchOptions): Promise<BatchSummary> {
   const { folder, manifest, settings, maxTokens, seed } = options;
   const text = await readModelText(folder, manifest, options.template);
+  if (settings.stop.length > 0 && !text.tokenizer) {
+    const hint = "leave it out, or compile a model that has a tokenizer.json";
+    throw new LfmcError("run/input", "is a text, and the model has no tokenizer", { subject: "--stop", hint });
+  }
   const input = await openInput(options.input);
   const job = jobOf({
     lfmc: options.version,

@@ -60,12 +60,12 @@ export function promptTokens({ manifest: { model } }: Model, count: number): rea
   return Array.from({ length: count }, (_, i) => (Math.imul(i + 1, 0x9e3779b1) >>> 0) % model.vocabSize);
 }
 
-/** Evaluates `tokens` from position `start` on, and chooses the one that follows. */
-export function prefill(model: Model, tokens: readonly number[], start: number): void {
+/** Evaluates `tokens` from position `start` on, and chooses the one that follows; none where they are part of a prompt that ends at `end`. */
+export function prefill(model: Model, tokens: readonly number[], start: number, end = start + tokens.length): void {
   const { prefillChunk } = model.manifest.limits;
   for (let from = 0; from < tokens.length; from += prefillChunk) {
     const rows = tokens.slice(from, from + prefillChunk).map((token, i) => {
-      return { token, slot, position: start + from + i, wantsLogits: from + i === tokens.length - 1 };
+      return { token, slot, position: start + from + i, wantsLogits: start + from + i === end - 1 };
     });
     model.choose(rows);
   }

@@ -21,7 +21,7 @@ export interface CostModel {
  * How firmly weights are held near the nominal ones: a weight that is off by all of itself counts as much as one candidate whose time is off by the
  * square root of this. A few candidates cannot tell two dozen features apart; many can.
  */
-const priorStrength = 0.002;
+const priorStrength = 0.01;
 
 /** Fits the weights of samples that have the same features, held near the nominal ones as they are scaled to this machine's speed. */
 export function fitCosts(samples: readonly Sample[]): CostModel {

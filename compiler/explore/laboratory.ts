@@ -14,6 +14,7 @@ import { inTurn } from "../bench/records.ts";
 import { median } from "../bench/timing.ts";
 import { InternalError, LfmcError, required } from "../errors.ts";
 import { startBuilders, type BuildJob, type Built } from "./builder.ts";
+import { fast } from "./calm-samples.ts";
 import { buildOptions } from "./candidate-build.ts";
 import { planCandidate } from "./candidate-plan.ts";
 import type { SpeedJob } from "./speed-process.ts";
@@ -33,10 +34,8 @@ export interface LaboratoryOptions {
 
 /** Seconds that measuring a candidate at a site may take. */
 const limit = 120;
-/** A measurement counts as disturbed where the fixed work beside it took so much longer than it usually does. */
-const disturbed = 1.1;
 /** How often a disturbed one is taken anew. */
-const repeats = 2;
+const repeats = 3;
 
 export function openLaboratory({ sites, work, configOf, onStage, processes }: LaboratoryOptions): Laboratory {
   const builders = startBuilders(processes);
@@ -102,20 +101,23 @@ export function openLaboratory({ sites, work, configOf, onStage, processes }: La
 
 type MeasureSpeed = (job: SpeedJob) => Promise<Speed | Refused>;
 
-/** Measures anew what a slow phase of the machine may have disturbed, and takes the least disturbed of the measurements. */
+/**
+ * Measures anew where the fixed work beside a measurement took longer than it usually needs of a processor, and takes the least disturbed of the
+ * measurements.
+ */
 export function steadyMeasurement(measure: MeasureSpeed): MeasureSpeed {
   const references: number[] = [];
-  const isDisturbed = ({ referenceSeconds }: Speed): boolean => referenceSeconds > disturbed * median(references);
+  const isDisturbed = ({ reference }: Speed): boolean => reference.seconds > fast * median(references);
   const take: MeasureSpeed = async (job) => {
     const speed = await measure(job);
-    if (!isRefused(speed)) references.push(speed.referenceSeconds);
+    if (!isRefused(speed)) references.push(speed.reference.processorSeconds);
     return speed;
   };
   return async (job) => {
     let best = await take(job);
     for (let repeat = 0; repeat < repeats && !isRefused(best) && isDisturbed(best); repeat++) {
       const next = await take(job);
-      if (!isRefused(next) && next.referenceSeconds < best.referenceSeconds) best = next;
+      if (!isRefused(next) && next.reference.seconds < best.reference.seconds) best = next;
     }
     return best;
   };
@@ -140,5 +142,5 @@ async function refusable<Result>(run: () => Promise<Result>): Promise<Result | R
 
 /** Only our own entry file sends messages. */
 function isSpeed(value: unknown): value is Speed {
-  return typeof value === "object" && value !== null && "referenceSeconds" in value;
+  return typeof value === "object" && value !== null && "reference" in value;
 }

@@ -63,21 +63,30 @@ function screenAt(site: number, input: ScreenInput): (candidate: Candidate) => J
   };
 }
 
-/** Drawn ideas about the budgets, each as far as can be from those before it and from what was measured: for the models' first view of the space. */
+/**
+ * Drawn ideas that use some of the budgets and not much more than all, each as far as can be from those before it and from what was measured: for the
+ * models' first view of the space. Where few are so, any that keep to the budgets; where few do, those that use least.
+ */
 export function proposeSample(input: ScreenInput, known: Known, count: number): Proposed {
-  const drawn = new Map<string, Idea>();
+  const drawn = new Map<string, Idea & { readonly share: number }>();
+  let near = 0;
   let draws = 0;
-  for (; draws < sampleDraws && drawn.size < sampleIdeas; draws++) {
+  for (; draws < sampleDraws && near < sampleIdeas; draws++) {
     const genotype = drawGenotype(input.space, input.random);
     if (genotype === null) break;
     const candidate = express(genotype);
+    if (drawn.has(candidate.id) || isKnown(candidate, known)) continue;
     const share = largestShare(spentAt(0, candidate, input), input.budgets);
-    const isNear = share >= sampledShares.least && share <= sampledShares.most;
-    if (isNear && !isKnown(candidate, known)) drawn.set(candidate.id, { genotype, candidate });
+    drawn.set(candidate.id, { genotype, candidate, share });
+    if (share >= sampledShares.least && share <= sampledShares.most) near += 1;
   }
+  const light = [...drawn.values()].toSorted((a, b) => a.share - b.share);
+  const keeping = [...drawn.values()].filter(({ share }) => share <= sampledShares.most);
+  const choices = [keeping.filter(({ share }) => share >= sampledShares.least), keeping, light];
+  const ideas = (choices.find(({ length }) => length >= count) ?? light).slice(0, sampleIdeas);
   const distance = featureDistance(input.frame);
   const measured = known.measured.map(({ candidate }) => candidate);
-  return { ideas: farthest([...drawn.values()], ({ candidate }) => candidate, measured, distance, spareIdeas * count), screened: draws };
+  return { ideas: farthest(ideas, ({ candidate }) => candidate, measured, distance, spareIdeas * count), screened: draws };
 }
 
 /** Ideas of each site's predicted front, the sites taking turns. */

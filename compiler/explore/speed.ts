@@ -7,13 +7,12 @@ import { prefill, promptTokens, slot } from "../bench/model.ts";
 import { fillSlotSynthetically } from "../bench/synthetic-slot.ts";
 import { median, now, secondsOf, type Patience } from "../bench/timing.ts";
 import { required } from "../errors.ts";
-import { calmSamples, quantile } from "./calm-samples.ts";
+import { calmSamples, quantile, type Reference } from "./calm-samples.ts";
 import type { Measured } from "./types.ts";
 
-/** A model's speed, and that of the machine meanwhile. */
+/** A model's speed, and what a fixed piece of work took meanwhile: medians. */
 export interface Speed extends Pick<Measured, "decodeMs" | "decodeSpread" | "prefillMs" | "peakBytes"> {
-  /** Median seconds of the fixed piece of work. */
-  readonly referenceSeconds: number;
+  readonly reference: Reference;
 }
 
 /** Seconds in which an engine's optimising compiler has surely replaced the first code of kernels that run all the time. */
@@ -23,7 +22,8 @@ const lastPositions = 16;
 /** Seconds that the passes of a sample take at least. */
 const sampleSeconds = 0.04;
 const decodePatience: Patience = { least: 11, most: 40, seconds: 2.5 };
-const prefillPatience: Patience = { least: 3, most: 9, seconds: 2 };
+/** Of a chunk of the prompt. */
+const chunkPatience: Patience = { least: 3, most: 9, seconds: 0.6 };
 /** Numbers that the fixed piece of work adds up: 16 MB, which lie where a model's weights do, behind the core's own caches. */
 const referenceNumbers = 2 ** 21;
 /** How often: about 10 ms, long enough that it is interrupted where samples are, by whatever else wants the core. */
@@ -40,20 +40,19 @@ export function measureSpeed(model: Model, promptLength: number, peakBytes: () =
   const passes = Math.ceil(sampleSeconds / (decode() * lastPositions));
   const peak = peakBytes();
   const reference = referenceWork();
-  const prompt = promptTokens(model, promptLength);
-  const readPrompt = (): number =>
-    secondsOf(() => {
-      prefill(model, prompt, 0);
-    });
   const tokens = calmSamples(decodePatience, () => meanOf(passes, decode), reference);
-  const prompts = calmSamples(prefillPatience, readPrompt, reference);
+  const chunks = chunksOf(model, promptLength).map((read) => calmSamples(chunkPatience, () => secondsOf(read), reference));
   const middle = median(tokens.samples);
+  const references = [tokens, ...chunks].flatMap((each) => each.references);
   return {
     decodeMs: 1000 * middle,
     decodeSpread: (quantile(tokens.samples, 0.9) - quantile(tokens.samples, 0.1)) / middle,
-    prefillMs: 1000 * median(prompts.samples),
+    prefillMs: 1000 * chunks.reduce((sum, { samples }) => sum + median(samples), 0),
     peakBytes: peak,
-    referenceSeconds: median([...tokens.references, ...prompts.references]),
+    reference: {
+      seconds: median(references.map(({ seconds }) => seconds)),
+      processorSeconds: median(references.map(({ processorSeconds }) => processorSeconds)),
+    },
   };
 }
 
@@ -72,6 +71,19 @@ function decodingPass(model: Model): () => number {
     }) / count;
 }
 
+/** Functions that read the prompt's chunks, each from its own place: short times are disturbed less often than long ones. */
+function chunksOf(model: Model, promptLength: number): readonly (() => void)[] {
+  const { prefillChunk } = model.manifest.limits;
+  const prompt = promptTokens(model, promptLength);
+  return Array.from({ length: Math.ceil(promptLength / prefillChunk) }, (_, i) => {
+    const start = i * prefillChunk;
+    const tokens = prompt.slice(start, start + prefillChunk);
+    return () => {
+      prefill(model, tokens, start, promptLength);
+    };
+  });
+}
+
 function warmUp(model: Model, decode: () => number): void {
   const { prefillChunk } = model.manifest.limits;
   const chunk = promptTokens(model, prefillChunk);
@@ -87,8 +99,8 @@ function meanOf(count: number, figure: () => number): number {
   return values.reduce((sum, value) => sum + value, 0) / count;
 }
 
-/** A function that reads memory as decoding does: seconds that it takes. Its result is looked at, so that no engine leaves it out. */
-function referenceWork(): () => number {
+/** A function that reads memory as decoding does, and says what that took. Its result is looked at, so that no engine leaves it out. */
+function referenceWork(): () => Reference {
   const numbers = new Float64Array(referenceNumbers).fill(1);
   const run = (): void => {
     let sum = 0;
@@ -96,7 +108,12 @@ function referenceWork(): () => number {
     if (sum !== referencePasses * referenceNumbers) throw new RangeError("the sum of ones is wrong");
   };
   run();
-  return () => secondsOf(run);
+  return () => {
+    const before = process.cpuUsage();
+    const seconds = secondsOf(run);
+    const { user, system } = process.cpuUsage(before);
+    return { seconds, processorSeconds: (user + system) / 1e6 };
+  };
 }
 
 /** Four sums beside each other, which do not wait for one another but for the memory. */

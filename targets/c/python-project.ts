@@ -39,7 +39,8 @@ function valuesOf(manifest: Manifest) {
     name,
     module: moduleName(name),
     symbol: symbolOf(name),
-    distribution: npmName(manifest),
+    // Python's names of distributions end with a letter or digit.
+    distribution: npmName(manifest).replace(/[._-]+$/, ""),
     description: `${model.type} model, ${model.parameters} parameters, compiled by lfmc ${lfmc}`,
     dependencies: files.tokenizer === null ? "" : '"tokenizers"',
     files: data.map(literal).join(", "),

@@ -3,7 +3,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { BatchEngine, BatchRequest } from "../../compiler/batch/engine.ts";
 import { runFront, type FrontParts } from "../../compiler/batch/front.ts";
+import { localEngine } from "../../compiler/batch/local-engine.ts";
 import type { PromptLine } from "../../compiler/batch/prompt-line.ts";
+import { fakeModel } from "../runtime/support.ts";
 import { greedy } from "./support.ts";
 
 const fault = { code: "run/input", message: "no" };
@@ -128,4 +130,23 @@ test("what the engine or the reader throws ends the run", async () => {
     }
   };
   await expect(front(3, 8, broken)).rejects.toThrow("the cluster is gone");
+});
+
+test("what the local engine has begun fails unheard once nobody listens", async () => {
+  const { model } = fakeModel({ vocabSize: 64, context: 24, eos: [2], sessions: 3 });
+  const unheard: unknown[] = [];
+  const hear = (reason: unknown): void => void unheard.push(reason);
+  process.on("unhandledRejection", hear);
+  const requests = async function* (): AsyncGenerator<BatchRequest, void, void> {
+    for (let index = 0; index < 20; index++) {
+      await Promise.resolve();
+      yield { index, tokens: [1, index], maxTokens: 20, seed: 0, endTokens: [] };
+    }
+  };
+  // As a front does that cannot write any more.
+  for await (const outcome of localEngine(model)(requests(), { ...greedy, ignoreEos: true })) if (outcome.index >= 0) break;
+  await model.dispose();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  process.off("unhandledRejection", hear);
+  expect(unheard).toEqual([]);
 });

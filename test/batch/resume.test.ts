@@ -1,5 +1,5 @@
 /** A batch that ends before its time goes on where it was, whatever was left of it; and what else may lie at its place. */
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { BatchEngine } from "../../compiler/batch/engine.ts";
@@ -97,7 +97,7 @@ describe("a batch that was cut short", () => {
     };
     await refused({ maxTokens: 7 }, "settings.maxTokens");
     await refused({ seed: 1 }, "settings.seed");
-    await refused({ settings: { ...greedy, stop: ["x"] } }, "settings.stop.0");
+    await refused({ settings: { ...greedy, topK: 7 } }, "settings.topK");
     await refused({ version: "1.0.1" }, "lfmc");
     await refused({ template: "{{ messages }}" }, "model.text");
     const input = await readFile(files.input, "utf8");
@@ -125,6 +125,18 @@ describe("the place of an output", () => {
     expect(await refusal(() => batch({ ...files, output: files.input }, { overwrite: true }))).toMatchObject({ code: "io/exists" });
   });
 
+  it("is not where the prompts themselves lie, nor is what lies beside it", async () => {
+    const files = await batchFiles(folder, "beside", prompts);
+    const text = await readFile(files.input, "utf8");
+    for (const ending of [".partial", ".partial.job"]) {
+      const input = `${files.output}${ending}`;
+      await writeFile(input, text);
+      expect(await refusal(() => batch({ ...files, input }))).toMatchObject({ code: "io/exists", subject: files.output });
+      expect(await readFile(input, "utf8")).toBe(text);
+      await rm(input);
+    }
+  });
+
   it("is one process's at a time, and free once that is gone", async () => {
     const files = await batchFiles(folder, "shared", prompts);
     let second: unknown;
@@ -150,7 +162,46 @@ describe("the place of an output", () => {
   });
 });
 
+describe("a file of prompts that changes meanwhile", () => {
+  /** Changes the file once its lines have been counted. */
+  const changing = (change: () => Promise<void>): Parameters<typeof batch>[1] => ({
+    openEngine: async () => {
+      await change();
+      return { run: fakeLocalEngine(), ahead: 8, close: () => Promise.resolve() };
+    },
+  });
+
+  it("is what it was: of one that grows, the lines that were there are served", async () => {
+    const files = await batchFiles(folder, "growing", prompts);
+    const { total } = await batch(
+      files,
+      changing(() => appendFile(files.input, '{"tokens":[1]}\n')),
+    );
+    expect([total.lines, await linesIn(files.output)]).toEqual([12, expect.objectContaining({ length: 12 })]);
+  });
+
+  it("makes no output where it was cut or written anew", async () => {
+    const files = await batchFiles(folder, "cut-input", prompts);
+    const text = await readFile(files.input, "utf8");
+    for (const other of [text.slice(0, text.indexOf("\n") + 1), text.replace("99", "98"), ""]) {
+      await writeFile(files.input, text);
+      const code = "io/unreadable";
+      const cut = changing(() => writeFile(files.input, other));
+      expect(await refusal(() => batch(files, cut))).toMatchObject({ code, subject: files.input });
+      expect((await beside(files)).includes("")).toBe(false);
+      await rm(`${files.output}.partial`, { force: true });
+    }
+  });
+});
+
 describe("lines", () => {
+  it("of a model without a tokenizer are not asked for texts that end them", async () => {
+    const files = await batchFiles(folder, "textless", prompts);
+    const settings = { ...greedy, stop: ["x"] };
+    expect(await refusal(() => batch(files, { settings }))).toMatchObject({ code: "run/input", subject: "--stop" });
+    expect(await beside(files)).toEqual([]);
+  });
+
   it("depend on no other line: each has its own seed, whatever the sessions", async () => {
     const files = await batchFiles(folder, "seeds", prompts);
     const settings = { ...greedy, temperature: 2 };

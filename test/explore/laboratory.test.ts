@@ -89,12 +89,13 @@ test("variants that a target has not are refused", async () => {
 
 describe("a disturbed measurement", () => {
   const job = { base: "", library: null, variant: null, threads: 1, prompt: 1 };
-  const speed = (referenceSeconds: number): Speed => ({
-    decodeMs: referenceSeconds,
+  /** Of a process whose fixed work took `seconds`, and of the processor `processorSeconds`. */
+  const speed = (seconds: number, processorSeconds = 1): Speed => ({
+    decodeMs: seconds,
     decodeSpread: 0,
     prefillMs: 1,
     peakBytes: 1,
-    referenceSeconds,
+    reference: { seconds, processorSeconds },
   });
 
   /** Gives one after the other, and says how many were taken. */
@@ -106,19 +107,24 @@ describe("a disturbed measurement", () => {
     return { measure: steadyMeasurement(() => Promise.resolve(required(outcomes[taken++], "outcome"))), taken: () => taken };
   }
 
-  test("is taken anew, and the least disturbed one counts", async () => {
-    const { measure, taken } = measureFrom([speed(1), speed(1.05), speed(1.3), speed(1.2), speed(1)]);
-    expect(await measure(job)).toEqual(speed(1));
+  test("is taken anew, the first one too, and the least disturbed one counts", async () => {
+    const { measure, taken } = measureFrom([speed(1.5), speed(1.05), speed(1), speed(1.3), speed(1.2), speed(1.4), speed(1.25), speed(1)]);
     expect(await measure(job)).toEqual(speed(1.05));
-    expect(await measure(job)).toEqual(speed(1.2));
-    expect(taken()).toBe(4);
     expect(await measure(job)).toEqual(speed(1));
+    expect(await measure(job)).toEqual(speed(1.2));
+    expect(taken()).toBe(7);
   });
 
-  test("counts as it is where it stays so, or where it is refused", async () => {
+  test("is one whose fixed work needed more of the processor than usual, too", async () => {
+    const { measure, taken } = measureFrom([speed(1), speed(1), speed(1.5, 1.5), speed(1)]);
+    for (let i = 0; i < 3; i++) expect(await measure(job)).toEqual(speed(1));
+    expect(taken()).toBe(4);
+  });
+
+  test("counts as it is where the next one is refused, as a refusal does", async () => {
     const refused = { refused: "no memory" };
-    const { measure } = measureFrom([speed(1), speed(1), refused, speed(2), refused, speed(3)]);
-    expect([await measure(job), await measure(job), await measure(job)]).toEqual([speed(1), speed(1), refused]);
+    const { measure } = measureFrom([refused, speed(2), refused, refused, refused]);
+    expect(await measure(job)).toEqual(refused);
     expect(await measure(job)).toEqual(speed(2));
   });
 });

@@ -4,9 +4,12 @@ folder and module in it, and prints what came of it as JSON.
 """
 
 import base64
+import copy
 import importlib
 import json
+import mmap
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -109,10 +112,56 @@ def in_child(run):
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.alarm(10)
         os.write(theirs, str(code(run)).encode())
         os._exit(0)
     os.waitpid(child, 0)
+    os.close(theirs)
     return os.read(ours, 100).decode()
+
+
+def in_child_of_busy(model, run):
+    """What it meets where another thread of its parent was in the middle of a call."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with model.engine.lock:
+            held.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    found = in_child(run)
+    done.set()
+    holder.join()
+    return found
+
+
+def left_early(model):
+    """A session that ends before its generator does; what the generator says then, and whether the slot is free."""
+    with model.create_session() as session:
+        stream = session.generate([1, 2], max_tokens=5, ignore_eos=True)
+        next(stream)
+    return [code(lambda: next(stream)), code(lambda: next(stream, None)), len(list(model.complete_batch([[1]] * 4, max_tokens=1)))]
+
+
+def copied(thing):
+    """A copy would have the same slot, and give it back."""
+    return [code(lambda: copy.copy(thing)), code(lambda: copy.deepcopy(thing))]
+
+
+def given_back():
+    """Whether a closed model, which somebody still has, holds the weights that it was lent."""
+    with open(Path(asked["folder"], "weights.bin"), "rb") as file:
+        lent = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    model = load(weights=lent)
+    model.close()
+    try:
+        lent.close()
+    except BufferError:
+        return False
+    return code(model.create_session) == "run/disposed"
 
 
 def refusals(model):
@@ -141,6 +190,11 @@ def refusals(model):
         "exhausted": exhausted(model),
         "busy": busy(model),
         "child": in_child(lambda: session.forward([1])),
+        "child of busy": in_child_of_busy(model, model.create_session),
+        "left early": left_early(model),
+        "copy": [*copied(session), *copied(model)],
+        "no logits": code(lambda: model.engine.logits(99, memoryview(bytearray(4 * model.vocab_size)))),
+        "given back": given_back(),
         "usable": code(lambda: session.forward([1])),
     }
     session.release()

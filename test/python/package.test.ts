@@ -260,6 +260,11 @@ describe.skipIf(!python)("the package (skipped: no python3 of at least 3.9)", ()
       exhausted: "run/sessions",
       busy: ["run/busy", "run/busy", "run/busy", null],
       child: "run/disposed",
+      "child of busy": "run/disposed",
+      "left early": ["run/disposed", null, 4],
+      copy: ["TypeError", "TypeError", "TypeError", "TypeError"],
+      "no logits": "run/input",
+      "given back": true,
       usable: null,
     });
   });

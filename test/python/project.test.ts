@@ -45,6 +45,12 @@ test("the project is added, the same each time, and verify knows it", async () =
   ]);
 });
 
+test("a distribution's name ends as Python wants it", () => {
+  const manifest = { ...writeFakeArtefact(join(folder, "named")), name: "X_1-." };
+  const files = pythonFiles({ manifest, license: null, chatTemplate: null, weightsHash: "", python: true });
+  expect(files.find(({ path }) => path === "pyproject.toml")?.text).toContain('name = "x_1"\n');
+});
+
 test("a module has no library to call", async () => {
   const { code, subject } = await refusal(() => compile({ ...options, target: "wasm-simd", python: true, output: join(folder, "wasm") }));
   expect({ code, subject }).toEqual({ code: "usage/flag", subject: "--python" });

@@ -22,10 +22,10 @@ Weights = Union[str, "os.PathLike[str]", Any]
 
 
 class Engine:
-    """One model; `lock` is for who needs several calls in a row."""
+    """One model."""
 
     def __init__(self, library: Optional[Path], weights: Optional[Weights], threads: int, variant: Optional[str]) -> None:
-        self.lock = threading.RLock()
+        self._lock = threading.RLock()
         self._library = Library(library)
         arena = _allocate(self._library.arena_bytes(threads), threads)
         wish = None if variant is None else variant.encode()
@@ -43,12 +43,17 @@ class Engine:
             if address % 64 != 0:
                 raise LfmError("run/input", "weights: do not lie at a multiple of 64 in memory: give a path, or a copy that does")
             self._library.check(self._library.create_from_memory(*place, address, held.nbytes, threads, wish))
-        self._life = _Life(self._library, pointer.value or 0, self.lock, (arena, held))
+        self._life = _Life(self._library, pointer.value or 0, self._lock, (arena, held))
         self.variant: str = self._library.variant(self._pointer()).decode()
         self._room = array("Q", bytes((self._library.sampling_bytes() + 7) // 8 * 8))
         self._token = ctypes.c_int32()
         # Called at the interpreter's end too: the library's threads must not outlive the arena that they work in.
         self._end = weakref.finalize(self, self._life.end)
+
+    @property
+    def lock(self) -> threading.RLock:
+        """For who needs several calls in a row. A process made by fork() gets another, since nobody there gives back this one."""
+        return self._lock if os.getpid() == self._life.process else threading.RLock()
 
     def close(self) -> None:
         """Joins the threads and lets go of the memory; once more is let pass."""
@@ -67,6 +72,8 @@ class Engine:
         """Copies the logits of the index-th row that wanted some in the last call: `into` has 4 bytes for each token."""
         with self.lock:
             source = self._library.logits(self._pointer(), index)
+            if source is None or into.nbytes < facts.VOCAB_SIZE * 4:
+                raise LfmError("run/input", f"{index}: the last call computed no such logits, or there is no room for them")
             ctypes.memmove(_address_of(into), source, facts.VOCAB_SIZE * 4)
 
     def sample(self, slot: int, index: int, sampling: Sampling) -> int:
@@ -122,7 +129,8 @@ class _Life:
     def __init__(self, library: Library, model: int, lock: threading.RLock, memory: object) -> None:
         self.model: Optional[int] = model
         self.process = os.getpid()
-        self._library, self._lock, self._memory = library, lock, memory
+        self._library, self._lock = library, lock
+        self._memory: Optional[object] = memory
 
     def end(self) -> None:
         """Waits for a call that runs. A process made by fork() has no threads to join, and perhaps a lock that nobody gives back."""
@@ -132,6 +140,7 @@ class _Life:
             model, self.model = self.model, None
             if model is not None:
                 self._library.destroy(model)
+            self._memory = None
 
 
 def _allocate(count: int, threads: int) -> mmap.mmap:

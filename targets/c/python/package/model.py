@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Iterable, Iterator, List, NoReturn, Optional, Sequence, Tuple, Type, Union
 
 from . import facts
 from .batch import Job, run_batch
@@ -156,6 +156,9 @@ class Model:
 
     def __exit__(self, _type: Optional[Type[BaseException]], _error: Optional[BaseException], _trace: Optional[TracebackType]) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a model is not copied: load it again")
 
     def _text(self) -> Tokenizer:
         if self.tokenizer is None:

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generator, Iterator, List, Optional, Sequence, Type, Union
+from typing import TYPE_CHECKING, Any, Generator, Iterator, List, NoReturn, Optional, Sequence, Type, Union
 
 from . import facts
 from .errors import LfmError
@@ -123,18 +123,26 @@ class Session:
         """Gives the slot back; the session is of no use afterwards. Once more is let pass."""
         if not self._is_released:
             self._assert_idle()
-            self._is_released = True
-            self._model.give_back([self._timeline.slot])
+            self._give_back()
 
     def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, _type: Optional[Type[BaseException]], _error: Optional[BaseException], _trace: Optional[TracebackType]) -> None:
-        self.release()
+        """Releases the session, even from a generator that was left before its end."""
+        self._give_back()
 
     def __del__(self) -> None:
-        if not self._is_released:
-            self._model.give_back([self._timeline.slot])
+        self._give_back()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session is not copied: save() gives bytes, of which model.restore() makes another")
+
+    def _give_back(self) -> None:
+        with self._model.engine.lock:
+            if not self._is_released:
+                self._is_released = True
+                self._model.give_back([self._timeline.slot])
 
     def _run(self, prompt: Prompt, plan: Plan) -> Generator[Part, None, Completion]:
         with self._use():
@@ -143,6 +151,7 @@ class Session:
             while generation.stop_reason is None:
                 part: Optional[Part] = None
                 with self._model.engine.lock:
+                    self._assert_held()
                     for answer in step([self._timeline]):
                         part = generation.take(answer.first)
                 if part is not None:
@@ -157,6 +166,7 @@ class Session:
         done = 0
         while self._timeline.pending > 0:
             with self._model.engine.lock:
+                self._assert_held()
                 for answer in step([self._timeline], wanted):
                     for i in range(answer.amount):
                         self._model.engine.logits(answer.first + i, logits[done * row : (done + 1) * row])
@@ -174,8 +184,11 @@ class Session:
         finally:
             self._is_busy = False
 
-    def _assert_idle(self) -> None:
+    def _assert_held(self) -> None:
         if self._is_released:
             raise LfmError("run/disposed", "the session has been released: create another")
+
+    def _assert_idle(self) -> None:
+        self._assert_held()
         if self._is_busy:
             raise LfmError("run/busy", "the session is in use: finish the running generator, or close() it")
