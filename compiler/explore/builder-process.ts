@@ -12,6 +12,8 @@ import { memoryBytes } from "./candidate-plan.ts";
 process.on("message", (job: BuildJob) => {
   void answer(job).then((given) => process.send?.(given));
 });
+// Whoever waited for an answer is gone.
+process.once("disconnect", () => process.exit());
 
 async function answer(job: BuildJob): Promise<BuildAnswer> {
   try {

@@ -32,19 +32,19 @@ const tiny = modelOf({
 function figuresOf(weightBytes: number, attentionLayers: number, isMeasured: boolean): ModelFigures {
   const cost = { weightBytes, cacheBytesPerPosition: attentionLayers * 2048, ringBytes: 0, layerMacs: 0, headMacs: 0 };
   const secondsAt = (depth: number): number => weightBytes / 10e9 + (depth * cost.cacheBytesPerPosition) / 5e9;
-  const points = depths.map((depth): DepthFigure => ({ depth, seconds: secondsAt(depth), spread: 0, peakBytes: 3e9 }));
+  const points = depths.map((depth): DepthFigure => ({ depth, seconds: secondsAt(depth), spread: 0, aloneCount: 7, peakBytes: 3e9 }));
   const host = { target: "c-x86", variant: "avx2", threads: 2, engine: "a compiler", cpu: "a processor", date: "2026-11-26" } as const;
   const plans = depths.map((depth) => {
     const sessionBytes = depth * cost.cacheBytesPerPosition;
     return { depth, sessionBytes, narrowSessionBytes: sessionBytes / 2, totalBytes: weightBytes + sessionBytes };
   });
-  const sizes = { parameters: 2 * weightBytes, layers: 8, attentionLayers, group: 2, feedForwardSize: 1024, cost, plans };
-  return { ...sizes, measured: isMeasured ? [{ ...host, context: 131072, planBytes: 2e9, points }] : [] };
+  const sizes = { parameters: 2 * weightBytes, layers: 8, attentionLayers, feedForwardSize: 1024, cost, plans };
+  return { ...sizes, measured: isMeasured ? [{ ...host, context: 131072, planBytes: 2e9, peakBytes: 3e9, points }] : [] };
 }
 
 function shapeOf(name: string, weightBytes: number, isMeasured = true): ShapeFigures {
   const models = { ours: figuresOf(weightBytes, 2, isMeasured), plain: figuresOf(weightBytes, 8, isMeasured) };
-  return { names: [name], isMixture: false, models };
+  return { names: [name], models };
 }
 
 const shapes = [shapeOf("small", 1e8), shapeOf("middle", 2e8), shapeOf("planned", 1e9, false)];

@@ -10,9 +10,9 @@ import { createBuilds } from "./runner.ts";
 import { isDistinct, runnable, type ConformanceTarget } from "./targets.ts";
 
 /** One kernel in so many is also tested without optimisation. */
-const sampleEvery = 5;
+const sampleEvery = 10;
 /** One kernel in so many is tested where not all are, whatever its name says. */
-const chosenEvery = 8;
+const chosenEvery = 16;
 /** Milliseconds; the first row of a target waits for the compiler, which takes minutes for all of portable code. */
 const timeout = 600_000;
 

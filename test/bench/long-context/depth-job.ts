@@ -2,6 +2,9 @@
 import { inFreshProcess } from "../../../compiler/bench/fresh-process.ts";
 import type { ModelPlace } from "../../../compiler/bench/measurement.ts";
 
+/** Fewer undisturbed samples are too few. */
+export const leastAlone = 3;
+
 export interface DepthJob extends ModelPlace {
   /** Positions in the cache when the last token of a sample is decoded, rising. */
   readonly depths: readonly number[];
@@ -14,12 +17,19 @@ export interface DepthJob extends ModelPlace {
 /** What decoding took at one depth. */
 export interface DepthFigure {
   readonly depth: number;
-  /** Median seconds of a token. */
+  /** Median seconds of a token, of the samples that nobody disturbed; of all where there are too few. */
   readonly seconds: number;
   /** Distance of the quartiles over the median. */
   readonly spread: number;
+  /** Samples during which nobody else used the machine. */
+  readonly aloneCount: number;
   /** Largest resident set of the process until then. */
   readonly peakBytes: number;
+}
+
+/** Whether a time tells what the model takes, and not what others left of the machine. */
+export function isUndisturbed({ aloneCount }: DepthFigure): boolean {
+  return aloneCount >= leastAlone;
 }
 
 /** Runs the job; `onDepth` hears of each depth once it was measured. Throws what `load` of the runtime throws. */

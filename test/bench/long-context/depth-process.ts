@@ -3,12 +3,17 @@ import type { Model } from "../../../runtime/index.ts";
 import { openPlace, peakBytes, runJob, tell } from "../../../compiler/bench/fresh-job.ts";
 import { prefill, promptTokens, slot } from "../../../compiler/bench/model.ts";
 import { fillSlotSynthetically } from "../../../compiler/bench/synthetic-slot.ts";
-import { median, now, samplesOf, secondsOf, type Patience } from "../../../compiler/bench/timing.ts";
+import { median, now, secondsOf } from "../../../compiler/bench/timing.ts";
 import { required } from "../../../compiler/errors.ts";
-import type { DepthFigure, DepthJob } from "./depth-job.ts";
+import { othersSeconds } from "../busy.ts";
+import { leastAlone, type DepthFigure, type DepthJob } from "./depth-job.ts";
 
 const mostTokens = 32;
-const patience: Patience = { least: 5, most: 11, seconds: 2.5 };
+const leastSamples = 7;
+/** Seconds in which enough samples must have come about. */
+const patienceSeconds = 5;
+/** Busy cores that count as none: /proc/stat counts in hundredths of a second. */
+const quiet = 0.15;
 /** Seconds until an engine's optimising compiler has surely replaced its first code. */
 const warmSeconds = 1;
 
@@ -25,20 +30,37 @@ await runJob(isJob, async ({ depths, readsPrompt, sampleSeconds, ...place }) => 
   await model.dispose();
 });
 
-function timesAt(model: Model, depth: number, sampleSeconds: number): Pick<DepthFigure, "seconds" | "spread"> {
+function timesAt(model: Model, depth: number, sampleSeconds: number): Pick<DepthFigure, "seconds" | "spread" | "aloneCount"> {
   decode(model, depth, 1);
   const first = secondsOf(() => {
     decode(model, depth, 1);
   });
   const count = Math.max(1, Math.min(mostTokens, Math.round(sampleSeconds / first)));
-  const samples = samplesOf(
-    patience,
-    () =>
-      secondsOf(() => {
-        decode(model, depth, count);
-      }) / count,
-  );
-  return { seconds: median(samples), spread: (quantile(samples, 0.75) - quantile(samples, 0.25)) / median(samples) };
+  const samples: Sample[] = [];
+  const alone: Sample[] = [];
+  const begin = now();
+  while (samples.length < leastSamples || (alone.length < leastSamples && now() - begin < patienceSeconds)) {
+    const sample = sampleOf(model, depth, count);
+    samples.push(sample);
+    if (sample.othersShare < quiet) alone.push(sample);
+  }
+  const counted = (alone.length < leastAlone ? samples : alone).map(({ seconds }) => seconds);
+  const spread = (quantile(counted, 0.75) - quantile(counted, 0.25)) / median(counted);
+  return { seconds: median(counted), spread, aloneCount: alone.length };
+}
+
+/** Seconds of a token, and how many cores others kept busy meanwhile. */
+interface Sample {
+  readonly seconds: number;
+  readonly othersShare: number;
+}
+
+function sampleOf(model: Model, depth: number, count: number): Sample {
+  const before = othersSeconds();
+  const seconds = secondsOf(() => {
+    decode(model, depth, count);
+  });
+  return { seconds: seconds / count, othersShare: (othersSeconds() - before) / seconds };
 }
 
 /** Decodes the last `count` of `depth` positions; tokens differ, and experts with them. */

@@ -31,6 +31,9 @@ export interface MeasuredModel {
   readonly context: number;
   /** Its plan: weights, memory and the scratch of its threads. */
   readonly planBytes: number;
+  /** Largest resident set of its process. */
+  readonly peakBytes: number;
+  /** Those of the study's depths at which decoding was measured undisturbed. */
   readonly points: readonly DepthFigure[];
 }
 
@@ -38,8 +41,6 @@ export interface ModelFigures {
   readonly parameters: number;
   readonly layers: number;
   readonly attentionLayers: number;
-  /** Query heads that share a key head. */
-  readonly group: number;
   /** Of a dense layer. */
   readonly feedForwardSize: number;
   readonly cost: TokenCost;
@@ -51,7 +52,6 @@ export interface ModelFigures {
 export interface ShapeFigures {
   /** The releases of this shape. */
   readonly names: readonly string[];
-  readonly isMixture: boolean;
   readonly models: Readonly<Record<Kind, ModelFigures>>;
 }
 

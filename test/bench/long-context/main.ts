@@ -1,7 +1,7 @@
 /**
  * `npm run bench:context`: memory and time per token over context, of every published shape and of a plain-attention model of its size, measured where
- * this machine holds them. Writes figures.json, README.md and the plots beside this file. `--shape NAME` measures one shape alone and keeps the
- * figures of the others, `--build` only builds its artefacts, `--plan` measures nothing, `--check` only holds made-up
+ * this machine holds them. Writes figures.json, README.md and the plots beside this file. What figures.json has already is kept: delete it to
+ * measure all anew. `--shape NAME` measures one shape alone, `--build` only builds its artefacts, `--plan` measures nothing, `--check` only holds made-up
  * prompts against read ones, `--plot` only writes the page anew, `--work DIR` keeps artefacts.
  */
 import { mkdir, rm, writeFile } from "node:fs/promises";

@@ -6,9 +6,9 @@ import { host, runnableVariants } from "../../../compiler/bench/records.ts";
 import { required } from "../../../compiler/errors.ts";
 import { loadTarget } from "../../../compiler/targets.ts";
 import { artefactIn, engineOf, threads, type Artefact } from "./artefact.ts";
-import { measureDepths } from "./depth-job.ts";
+import { isUndisturbed, measureDepths } from "./depth-job.ts";
 import type { Check, MeasuredModel, ModelFigures, ShapeFigures } from "./figures.ts";
-import type { Target } from "./prediction.ts";
+import { measuredOf, type Target } from "./prediction.ts";
 import { depths, kinds, type Kind, type StudyShape } from "./study.ts";
 
 /** Where artefacts lie, and whether they stay there. */
@@ -55,24 +55,31 @@ export async function buildShape(shape: StudyShape, planned: ShapeFigures, place
   for (const setting of settingsOf(planned, totalmem())) await artefactOf(shape, setting, place);
 }
 
-/** Measures what can be measured of a shape. `say` hears a line for each point. */
+/** Measures what can be measured of a shape, but the points that `known` has already. `say` hears a line for each point. */
 export async function measureShape(
   shape: StudyShape,
-  planned: ShapeFigures,
+  known: ShapeFigures,
   place: Place,
   say: (line: string) => void,
 ): Promise<ShapeFigures> {
-  const measured: { kind: Kind; model: MeasuredModel }[] = [];
-  for (const setting of settingsOf(planned, totalmem())) {
-    const artefact = await artefactOf(shape, setting, place);
-    measured.push({ kind: setting.kind, model: await measureArtefact(artefact, setting, say) });
-    if (!place.isKept) await rm(folderOf(shape, setting.kind, place), { recursive: true });
+  let { models } = known;
+  for (const setting of settingsOf(known, totalmem())) {
+    const { kind, target, context } = setting;
+    const earlier = measuredOf(models[kind], target);
+    const wanted = depths.filter((depth) => depth <= context && !earlier?.points.some((point) => point.depth === depth));
+    if (wanted.length === 0) continue;
+    const measured = await measureArtefact(await artefactOf(shape, setting, place), setting, wanted, say);
+    const others = models[kind].measured.filter((each) => each !== earlier);
+    models = { ...models, [kind]: { ...models[kind], measured: [...others, joined(earlier, measured)] } };
+    if (!place.isKept) await rm(folderOf(shape, kind, place), { recursive: true });
   }
-  const withMeasured = (kind: Kind): ModelFigures => ({
-    ...planned.models[kind],
-    measured: measured.flatMap((each) => (each.kind === kind ? [each.model] : [])),
-  });
-  return { ...planned, models: { ours: withMeasured("ours"), plain: withMeasured("plain") } };
+  return { ...known, models };
+}
+
+/** What was measured of one artefact on two occasions. */
+function joined(earlier: MeasuredModel | null, later: MeasuredModel): MeasuredModel {
+  const points = [...(earlier?.points ?? []), ...later.points].toSorted((a, b) => a.depth - b.depth);
+  return { ...later, points, peakBytes: Math.max(earlier?.peakBytes ?? 0, later.peakBytes) };
 }
 
 /** Decodes after prompts that were read and after such that were made up, in turn. */
@@ -101,22 +108,22 @@ export async function checkShape(shape: StudyShape, place: Place): Promise<Check
 async function measureArtefact(
   artefact: Artefact,
   { kind, target, context }: Setting,
+  wanted: readonly number[],
   say: (line: string) => void,
 ): Promise<MeasuredModel> {
-  const points = await measureDepths(
-    { ...artefact.place, depths: depths.filter((depth) => depth <= context), readsPrompt: false, sampleSeconds },
-    (figure) => {
-      const { depth, seconds, spread, peakBytes } = figure;
-      say(
-        `  ${target} ${kind} at ${depth}: ${(1000 * seconds).toFixed(2)} ms (spread ${spread.toFixed(2)}), ${(peakBytes / 1e6).toFixed(0)} MB`,
-      );
-    },
-  );
+  const points = await measureDepths({ ...artefact.place, depths: wanted, readsPrompt: false, sampleSeconds }, (figure) => {
+    const { depth, seconds, spread, aloneCount, peakBytes } = figure;
+    say(
+      `  ${target} ${kind} at ${depth}: ${(1000 * seconds).toFixed(2)} ms (spread ${spread.toFixed(2)}, ${aloneCount} samples undisturbed), ${(peakBytes / 1e6).toFixed(0)} MB`,
+    );
+  });
   const definition = await loadTarget(target);
   const variant = required(runnableVariants(definition, artefact.place.variant).at(-1), "variant");
   const date = new Date().toISOString().slice(0, 10);
   const { engine, cpu } = await host(definition, variant);
-  return { target, variant: variant.name, threads, engine, cpu, date, context, planBytes: planOf(artefact), points };
+  const peakBytes = Math.max(...points.map((point) => point.peakBytes));
+  const facts = { target, variant: variant.name, threads, engine, cpu, date, context, planBytes: planOf(artefact), peakBytes };
+  return { ...facts, points: points.filter(isUndisturbed) };
 }
 
 /** Bytes of an artefact's plan in so many threads; a module's memory holds its weights. */

@@ -2,8 +2,10 @@
 import { required } from "../../../compiler/errors.ts";
 import { median } from "../../../compiler/bench/timing.ts";
 import { markdown } from "../markdown.ts";
+import { leastAlone } from "./depth-job.ts";
 import { findings, range } from "./findings.ts";
 import type { Check, DepthPlan, Figures, MeasuredModel, ShapeFigures } from "./figures.ts";
+import { measuredOf } from "./prediction.ts";
 import { kinds } from "./study.ts";
 import { timesOf, type Times } from "./times.ts";
 
@@ -74,8 +76,7 @@ function narrowNote(shapes: readonly ShapeFigures[]): string {
 function peakTable(shapes: readonly ShapeFigures[]): string {
   const rows = shapes.flatMap(({ names, models }) =>
     kinds.flatMap((kind) =>
-      models[kind].measured.map(({ target, context, planBytes, points }) => {
-        const peak = Math.max(...points.map(({ peakBytes }) => peakBytes));
+      models[kind].measured.map(({ target, context, planBytes, peakBytes: peak }) => {
         return [
           `${names.join(", ")}, ${kindNames[kind]}`,
           target,
@@ -100,8 +101,18 @@ function timeParts(shapes: readonly ShapeFigures[], native: Times, module: Times
     "Milliseconds to decode a token at the end of so many positions, C: LFM2, plain, and how many times LFM2's the plain model's is. Measured, or planned where it begins with ~.",
     timeTable(shapes, native),
     modelNote(native),
+    ...unmeasuredNote(shapes),
     ...(module ? ["The same in WebAssembly, of the smaller shapes.", timeTable(shapes, module), modelNote(module)] : []),
   ];
+}
+
+/** Which shapes were planned alone. */
+function unmeasuredNote(shapes: readonly ShapeFigures[]): readonly string[] {
+  const unmeasured = shapes.filter(({ models }) => kinds.every((kind) => (measuredOf(models[kind], "c-x86")?.points ?? []).length === 0));
+  const names = unmeasured.flatMap((shape) => shape.names).join(", ");
+  return names === ""
+    ? []
+    : [`Not measured at all: ${names}. Of a mixture the weights that a token goes through count alone, as if they lay together.`];
 }
 
 function timeTable(shapes: readonly ShapeFigures[], times: Times): string {
@@ -131,10 +142,10 @@ function methodParts(measured: readonly MeasuredModel[], check: Check | null): r
   const hosts = [...new Set(measured.map(({ target, variant, engine, cpu, threads, date }) => `${target} ${variant} in ${threads} threads: ${engine}; ${cpu}; ${date}.`))]; // prettier-ignore
   return [
     ...(hosts.length > 0 ? [hosts.map((host) => `- ${host}`).join("\n")] : []),
-    "Weights are random, in q4_0, the cache is f16, an artefact is compiled for as many positions as fit (128k in C, what 4 GiB hold in WebAssembly), and a fresh process measures it alone: a sample is as many tokens as take 0.2 s, up to 32, all at the end of the depth; the median of 5 to 11 samples counts. Planned memory is that of `lfmc compile --dry-run` for just so many positions.",
+    `Weights are random, in q4_0, the cache is f16, an artefact is compiled for as many positions as fit (128k in C, what 4 GiB hold in WebAssembly), and a fresh process measures it alone: a sample is as many tokens as take 0.2 s, up to 32, all at the end of the depth; the median counts, of 7 samples during which others kept less than 0.15 cores busy; a depth at which there were not ${leastAlone} such counts as not measured. Planned memory is that of \`lfmc compile --dry-run\` for just so many positions.`,
     "Reading 128k tokens first would take hours and change nothing, since no instruction depends on a value: the state is filled with small pseudo-random numbers.",
     ...(check ? [checkNote(check)] : []),
-    "Limits: one machine, whose memory other machines share; two threads; decoding alone (reading a prompt grows with the depth too, by attention's share of its multiplications); single sessions; the plain model is lfmc's own code with other layers, not another program. Random weights choose experts more evenly than trained ones do.",
+    "Limits: one machine, whose memory other machines share; two threads; decoding alone (reading a prompt grows with the depth too, by attention's share of its multiplications); single sessions; the plain model is lfmc's own code with other layers, not another program.",
   ];
 }
 

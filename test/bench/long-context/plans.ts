@@ -10,8 +10,7 @@ import { depths, type StudyModel, type StudyShape } from "./study.ts";
 
 /** The figures of a shape of which nothing was measured yet. */
 export async function planShape({ names, ours, plain }: StudyShape): Promise<ShapeFigures> {
-  const models = { ours: await planModel(ours), plain: await planModel(plain) };
-  return { names, isMixture: ours.config.moe !== null, models };
+  return { names, models: { ours: await planModel(ours), plain: await planModel(plain) } };
 }
 
 /** Plans a model at `contexts`, of which there is one at least. */
@@ -25,9 +24,9 @@ export async function planModel({ config, parameters }: StudyModel, contexts = d
     plans.push({ depth, sessionBytes: session.bytes, narrowSessionBytes: narrow.bytes, totalBytes });
     costs.push(costOf(draft, config.moe));
   }
-  const { layers, heads, kvHeads, feedForwardSize } = config;
+  const { layers, feedForwardSize } = config;
   const attentionLayers = layers.filter((kind) => kind === "attention").length;
-  const sizes = { parameters, layers: layers.length, attentionLayers, group: heads / kvHeads, feedForwardSize };
+  const sizes = { parameters, layers: layers.length, attentionLayers, feedForwardSize };
   return { ...sizes, cost: required(costs[0], "context"), plans, measured: [] };
 }
 

@@ -44,9 +44,7 @@ function memorySeries({ models }: ShapeFigures, kind: Kind): readonly Series[] {
   const { word, colour } = looks[kind];
   const line = (bytesOf: (plan: DepthPlan) => number): readonly Point[] =>
     plans.map((plan) => ({ x: plan.depth, y: bytesOf(plan) / 1e6, title: `${word}: ${grouped(bytesOf(plan) / 1e6)} MB` }));
-  const peaks = measured.flatMap(({ target, context, points }) =>
-    target === "c-x86" ? [{ x: context, y: Math.max(...points.map(({ peakBytes }) => peakBytes)) / 1e6 }] : [],
-  );
+  const peaks = measured.flatMap(({ target, context, peakBytes }) => (target === "c-x86" ? [{ x: context, y: peakBytes / 1e6 }] : []));
   return [
     { name: `${word}: whole plan`, points: line(({ totalBytes }) => totalBytes), mark: "line", colour },
     { name: `${word}: session`, points: line(({ sessionBytes }) => sessionBytes), mark: "line", dashed: true, colour },
