@@ -7,7 +7,7 @@ export interface Proposal {
   readonly genotype: Genotype;
   readonly candidate: Candidate;
   readonly planned: BySite<Planned | Refused>;
-  /** By the models of then; null where there were none. */
+  /** By the models of then; null of the samples from which they are made. */
   readonly predicted: BySite<Predicted> | null;
 }
 

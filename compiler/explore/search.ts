@@ -78,8 +78,9 @@ export async function search(input: SearchInput): Promise<Found> {
     }
     const models = fitModels(entries, frame);
     const known: Known = { measured: entries, refused: new Set(setAside.keys()) };
-    const { ideas, screened } = (rounds < sampleRounds ? proposeSample : propose)({ ...input, models, random }, known, room);
-    const batch = await planBatch(ideas, room, input, rounds === 0 ? null : models, setAside);
+    const isSample = rounds < sampleRounds;
+    const { ideas, screened } = (isSample ? proposeSample : propose)({ ...input, models, random }, known, room);
+    const batch = await planBatch(ideas, room, input, isSample ? null : models, setAside);
     if (batch.length === 0) {
       endedBy = "space";
       break;

@@ -157,7 +157,7 @@ export type QualitySource = "capacity" | "command" | "neighbours";
 /** A candidate at one site. */
 export interface SitePoint {
   readonly planned: Planned | Refused;
-  /** Before it was measured; null for those of the first sample, of which there was no model yet. */
+  /** Before it was measured; null for those of the samples that the first model in use was made from. */
   readonly predicted: Predicted | null;
   readonly measured: Measured | Refused | null;
   /** Rebuilt and measured once more at the end of the search; of the front alone. */

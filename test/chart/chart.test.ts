@@ -27,7 +27,9 @@ function openElements(xml: string): readonly string[] {
 
 /** Places of the marks, without the legend's. */
 function marks(svg: string): readonly (readonly [number, number])[] {
-  const groups = svg.matchAll(/^<g transform="translate\(([\d.]+) ([\d.]+)\)"><path d="[^"]*" fill="[^"]*" stroke="[^"]*" stroke-width="1.5"/gm);
+  const groups = svg.matchAll(
+    /^<g transform="translate\(([\d.]+) ([\d.]+)\)"><path d="[^"]*" fill="[^"]*" stroke="[^"]*" stroke-width="1.5"/gm,
+  );
   return [...groups].map(([, x, y]) => [Number(x), Number(y)]);
 }
 

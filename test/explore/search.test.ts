@@ -134,7 +134,7 @@ describe("in a small space", () => {
     const { results } = once;
     for (const models of results.models) {
       for (const { medianError, unseenErrors } of models) {
-        expect(unseenErrors).toHaveLength(36);
+        expect(unseenErrors).toHaveLength(30);
         expect(medianError).toBeLessThan(0.06);
       }
     }
